@@ -2,7 +2,7 @@
 //! them.
 
 use crate::access::PublishRefusal;
-use crate::clients::Answer;
+use crate::clients::{Answer, Turn};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -12,15 +12,16 @@ pub const LOOK_MAX: u32 = 200;
 /// Bytes of a payload that are shown.
 pub const SHOWN_BYTES_MAX: usize = 1024;
 
-/// Broker and queue, as the API asks them.
+/// Broker and queue, as the API asks them. A turn is held until what it was given for is done, also if nobody waits for that
+/// any more.
 pub trait Messages: Send + Sync {
     /// Publishes as the broker does for a service on MQTT.
-    fn publish(&self, publication: Publication) -> Answer<Result<Published, NotPublished>>;
+    fn publish(&self, publication: Publication, turn: Turn) -> Answer<Result<Published, NotPublished>>;
     /// Whether the queue topic holds the message.
     fn holds(&self, topic: &str, message_id: &str) -> bool;
-    fn look(&self, look: Look) -> Answer<Result<Looked, NoMessages>>;
+    fn look(&self, look: Look, turn: Turn) -> Answer<Result<Looked, NoMessages>>;
     /// Takes a message out of its topic, for good. `false`: there is none.
-    fn remove(&self, topic: String, message_id: String) -> Answer<Result<bool, NoMessages>>;
+    fn remove(&self, topic: String, message_id: String, turn: Turn) -> Answer<Result<bool, NoMessages>>;
     /// The queue topic of the dead letters of a consumer group; `None`: no group can have this name.
     fn dead_letters_of(&self, group: &str) -> Option<String>;
 }

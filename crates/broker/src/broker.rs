@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use accounts::access::AccessView;
-use accounts::clients::Answer;
+use accounts::clients::{Answer, Turn};
 use accounts::login::DeviceDirectory;
 use accounts::messages::{NotPublished, Publication, Published};
 use bytes::Bytes;
@@ -160,9 +160,9 @@ impl Broker {
     }
 
     /// Publishes for an owner, as for a service on MQTT. `None`: the broker has stopped, or cannot say whether it keeps the
-    /// message.
-    pub fn publish(&self, publication: Publication) -> Answer<Result<Published, NotPublished>> {
-        Box::pin(worker::owner_publish::publish(self.shared.clone(), publication))
+    /// message. The turn is held until each place has decided.
+    pub fn publish(&self, publication: Publication, turn: Turn) -> Answer<Result<Published, NotPublished>> {
+        Box::pin(worker::owner_publish::publish(self.shared.clone(), publication, turn))
     }
 
     pub(crate) fn workers(&self) -> &[WorkerAddress] {

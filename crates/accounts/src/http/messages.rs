@@ -4,7 +4,7 @@ use super::Api;
 use super::body::Body;
 use super::gate::Caller;
 use super::owner::{Asked, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Topics};
-use crate::clients::Answer;
+use crate::clients::{Answer, Turn};
 use crate::messages::{
     LOOK_MAX, Look, Looked, Messages, NoMessages, NotPublished, Publication, Published, Publisher, StoredMessage,
 };
@@ -109,8 +109,8 @@ pub(super) async fn publish_message(
     let MessageRequest { topic, expiry_s, properties, .. } = request;
     let by = publisher(&api, holder.caller());
     let publication = Publication { by, topic, payload, at_least_once, expiry_s, properties };
-    let _turn = turn(&api).await?;
-    answered(api.state.messages.publish(publication)).await?.map(Json).map_err(not_published)
+    let turn = turn(&api).await?;
+    answered(api.state.messages.publish(publication, turn)).await?.map(Json).map_err(not_published)
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -135,10 +135,10 @@ pub(super) struct MessageQuery {
     limit: Option<u32>,
 }
 
-async fn turn(api: &Api) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
-    let turn = timeout(ANSWERS_WITHIN, api.questions.acquire()).await;
+async fn turn(api: &Api) -> Result<Turn, Problem> {
+    let turn = timeout(ANSWERS_WITHIN, Arc::clone(&api.questions).acquire_owned()).await;
     let words = "very many ask at once; try again in a moment";
-    turn.ok().and_then(Result::ok).ok_or_else(|| Problem::new(Code::Unavailable, words).retry_after(1))
+    turn.ok().and_then(Result::ok).map(Turn::of).ok_or_else(|| Problem::new(Code::Unavailable, words).retry_after(1))
 }
 
 /// The inner error: there are none, for this reason.
@@ -149,8 +149,8 @@ async fn look(
 ) -> Result<Result<Json<Items<StoredMessage>>, NoMessages>, Problem> {
     let limit = Part { after: None, limit: query.limit.or(Some(LIMIT)) }.limit()?.min(LOOK_MAX);
     let look = Look { topic, newest_first: query.from == End::Newest, after: query.after, limit };
-    let _turn = turn(api).await?;
-    let looked = answered(api.state.messages.look(look)).await?;
+    let turn = turn(api).await?;
+    let looked = answered(api.state.messages.look(look, turn)).await?;
     Ok(looked.map(|Looked { messages, has_more }| {
         let next = messages.last().filter(|_| has_more).map(|message| message.message_id.clone());
         Json(Items { items: messages, next })
@@ -232,6 +232,7 @@ pub(super) async fn drop_dead_letter(
     let after = serde_json::to_value(Dropped { group: &group, message_id: &message_id }).ok();
     let note = Note { action: "drop", kind: Kind::DeadLetter, subject: format!("{group}/{message_id}"), after };
     api.apply(holder.by(), Change::Note(note), None).await.map_err(|error| refusals.refuse(error))?;
-    let is_gone = answered(messages.remove(topic, message_id.clone())).await?.map_err(no_messages)?;
+    let turn = turn(&api).await?;
+    let is_gone = answered(messages.remove(topic, message_id.clone(), turn)).await?.map_err(no_messages)?;
     if is_gone { Ok(StatusCode::NO_CONTENT) } else { Err(refusals.unknown()) }
 }

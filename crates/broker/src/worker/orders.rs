@@ -13,8 +13,8 @@ use super::post::{FanOut, FanOutOrder, Outcome, P2p, ReplyTarget, ReplyTo};
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
-/// A question or an order, with the place of its answer. How many there are at once is bounded where they are made. Those with
-/// a turn give it back when they are done, and so count also when nobody waits for them any more.
+/// A question or an order, with the place of its answer. How many there are at once is bounded where they are made: each gives
+/// its turn back when it is done, and so counts also when nobody waits for it any more.
 pub(crate) enum Order {
     /// In the order of the clients.
     States { clients: Vec<ClientKey>, depth: Depth, answer: oneshot::Sender<Vec<ClientState>>, turn: Turn },
@@ -23,9 +23,9 @@ pub(crate) enum Order {
     /// Drops what waits. Answers when the log has it; not at all if the log has no room to say so.
     Purge { client: ClientKey, answer: oneshot::Sender<Purged>, turn: Turn },
     /// Takes a message for one client.
-    Deliver { to: ClientKey, message: SharedMessage, keep: bool, answer: oneshot::Sender<Placed> },
+    Deliver { to: ClientKey, message: SharedMessage, keep: bool, answer: oneshot::Sender<Placed>, turn: Turn },
     /// Takes a message for the subscribers of this worker.
-    FanOut { message: SharedMessage, answer: oneshot::Sender<Placed> },
+    FanOut { message: SharedMessage, answer: oneshot::Sender<Placed>, turn: Turn },
 }
 
 /// What became of an owner's message at one place.
@@ -43,12 +43,14 @@ pub(crate) struct PlacedAnswer {
     online: u64,
     inboxes: u64,
     answer: oneshot::Sender<Placed>,
+    turn: Turn,
 }
 
 impl PlacedAnswer {
     /// The one who asked may have stopped waiting.
     pub(super) fn send(self, outcome: PlaceOutcome) {
-        let Self { online, inboxes, answer } = self;
+        let Self { online, inboxes, answer, turn } = self;
+        drop(turn);
         let _ = answer.send(Placed { online, inboxes, outcome });
     }
 }
@@ -89,15 +91,15 @@ impl Worker {
                 self.durability.after_deferred(AfterDurable::Purged { purged, answer, turn });
                 usize::try_from(purged.purged).unwrap_or(usize::MAX).max(1)
             }
-            Order::Deliver { to, message, keep, answer } => {
+            Order::Deliver { to, message, keep, answer, turn } => {
                 let online = u64::from(self.clients.open_connection_of(&to).is_some());
-                let reply_to = self.reply_to_owner(PlacedAnswer { online, inboxes: 0, answer });
+                let reply_to = self.reply_to_owner(PlacedAnswer { online, inboxes: 0, answer, turn });
                 self.clients.take_p2p(P2p { to, message, keep, reply_to }, self.now, &mut self.actions);
                 1
             }
-            Order::FanOut { message, answer } => {
+            Order::FanOut { message, answer, turn } => {
                 let (online, inboxes) = self.clients.count_receivers(&message);
-                let reply_to = self.reply_to_owner(PlacedAnswer { online, inboxes, answer });
+                let reply_to = self.reply_to_owner(PlacedAnswer { online, inboxes, answer, turn });
                 let (from, need, order) = (None, Need::Normal, FanOutOrder::LiveFirst);
                 self.clients.take_fan_out(FanOut { message, from, need, order, reply_to }, self.now, &mut self.actions);
                 1

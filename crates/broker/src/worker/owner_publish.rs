@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use accounts::access::{Access, Identity};
+use accounts::clients::Turn;
 use accounts::messages::{
     NotPublished, PlaceOutcome, Publication, Published, Publisher, QueuePlace, ReceiverPlace, SubscribersPlace,
 };
@@ -28,8 +29,12 @@ struct Places {
 }
 
 /// `None`: a place has stopped, or cannot say whether it keeps the message.
-pub(crate) async fn publish(shared: Arc<Shared>, publication: Publication) -> Option<Result<Published, NotPublished>> {
-    let places = match send(&shared, &publication) {
+pub(crate) async fn publish(
+    shared: Arc<Shared>,
+    publication: Publication,
+    turn: Turn,
+) -> Option<Result<Published, NotPublished>> {
+    let places = match send(&shared, &publication, &turn) {
         Ok(places) => places,
         Err(refused) => {
             shared.counts.refused_publishes.one();
@@ -57,7 +62,7 @@ pub(crate) async fn publish(shared: Arc<Shared>, publication: Publication) -> Op
     Some(Ok(published))
 }
 
-fn send(shared: &Shared, publication: &Publication) -> Result<Places, NotPublished> {
+fn send(shared: &Shared, publication: &Publication, turn: &Turn) -> Result<Places, NotPublished> {
     let Publication { by, topic, payload, at_least_once, expiry_s, properties } = publication;
     let max = shared.limits.payload_bytes_max;
     if payload.len() > max {
@@ -96,10 +101,11 @@ fn send(shared: &Shared, publication: &Publication) -> Result<Places, NotPublish
     };
     let is_for_subscribers = routes.queue.is_none() && routes.p2p.is_none() || routes.subscribers.len() > 0;
     let receiver = routes.p2p.map(|Receiver { client, owner }| {
-        let deliver = |answer| Order::Deliver { to: client.clone(), message: message.clone(), keep, answer };
+        let deliver =
+            |answer| Order::Deliver { to: client.clone(), message: message.clone(), keep, answer, turn: turn.clone() };
         (client.as_str().to_owned(), order(owner, &deliver))
     });
-    let fan_out = |answer| Order::FanOut { message: message.clone(), answer };
+    let fan_out = |answer| Order::FanOut { message: message.clone(), answer, turn: turn.clone() };
     let subscribers = routes.subscribers.iter().map(|worker| order(worker, &fan_out)).collect();
     Ok(Places { queue: routes.queue, receiver, subscribers, is_for_subscribers })
 }

@@ -1,6 +1,6 @@
 //! Broker and queue, as the API asks them for messages.
 
-use accounts::clients::Answer;
+use accounts::clients::{Answer, Turn};
 use accounts::messages::{
     Look, Looked, Messages, NoMessages, NotPublished, Publication, Published, SHOWN_BYTES_MAX, StoredMessage,
 };
@@ -19,27 +19,37 @@ pub(super) struct OwnersMessages {
 }
 
 impl Messages for OwnersMessages {
-    fn publish(&self, publication: Publication) -> Answer<Result<Published, NotPublished>> {
-        self.broker.publish(publication)
+    fn publish(&self, publication: Publication, turn: Turn) -> Answer<Result<Published, NotPublished>> {
+        self.broker.publish(publication, turn)
     }
 
     fn holds(&self, topic: &str, message_id: &str) -> bool {
         TopicName::parse(topic).is_ok_and(|topic| self.queue.holds(&topic, &MessageId::new(message_id)))
     }
 
-    fn look(&self, look: Look) -> Answer<Result<Looked, NoMessages>> {
+    fn look(&self, look: Look, turn: Turn) -> Answer<Result<Looked, NoMessages>> {
         let queue = self.queue.clone();
         Box::pin(async move {
             // It reads the disk.
-            tokio::task::spawn_blocking(move || look_at(&queue, look)).await.ok()
+            let looked = tokio::task::spawn_blocking(move || {
+                let looked = look_at(&queue, look);
+                drop(turn);
+                looked
+            });
+            looked.await.ok()
         })
     }
 
-    fn remove(&self, topic: String, message_id: String) -> Answer<Result<bool, NoMessages>> {
+    fn remove(&self, topic: String, message_id: String, turn: Turn) -> Answer<Result<bool, NoMessages>> {
         let queue = self.queue.clone();
         Box::pin(async move {
             let Ok(name) = TopicName::parse(&topic) else { return Some(Err(NoMessages::Topic(topic))) };
-            Some(queue.remove(&name, &MessageId::new(message_id)).await.map_err(none))
+            let removal = tokio::spawn(async move {
+                let removed = queue.remove(&name, &MessageId::new(message_id)).await;
+                drop(turn);
+                removed
+            });
+            Some(removal.await.ok()?.map_err(none))
         })
     }
 

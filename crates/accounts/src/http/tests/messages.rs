@@ -2,15 +2,16 @@
 
 use super::*;
 use crate::access::PublishRefusal;
-use crate::clients::Answer;
+use crate::clients::{Answer, Turn};
 use crate::messages::{
     Look, Looked, Messages, NoMessages, NotPublished, PlaceOutcome, Publication, Published, Publisher, QueuePlace,
     ReceiverPlace, StoredMessage,
 };
 use catalog::Audit;
 use std::collections::BTreeMap;
-use std::future::ready;
+use std::future::{pending, ready};
 use std::sync::Mutex;
+use tokio::task::JoinSet;
 
 const HELD: &str = "0000000000000040";
 
@@ -20,6 +21,8 @@ pub(super) struct FakeMessages {
     published: Mutex<Vec<Publication>>,
     looks: Mutex<Vec<Look>>,
     removed: Mutex<Vec<(String, String)>>,
+    /// What is published here stays under way, and is not answered.
+    stuck: Mutex<Vec<Turn>>,
 }
 
 fn stored(message_id: &str) -> StoredMessage {
@@ -36,7 +39,11 @@ fn stored(message_id: &str) -> StoredMessage {
 }
 
 impl Messages for FakeMessages {
-    fn publish(&self, publication: Publication) -> Answer<Result<Published, NotPublished>> {
+    fn publish(&self, publication: Publication, turn: Turn) -> Answer<Result<Published, NotPublished>> {
+        if publication.topic == "stuck/x" {
+            self.stuck.lock().unwrap().push(turn);
+            return Box::pin(pending());
+        }
         let answer = match publication.topic.as_str() {
             "none/x" => Err(NotPublished::Refused(PublishRefusal::UnknownParent)),
             "closed/x" => Err(NotPublished::Refused(PublishRefusal::Scope)),
@@ -58,7 +65,7 @@ impl Messages for FakeMessages {
         (topic, message_id) == ("%DLQ%workers", HELD)
     }
 
-    fn look(&self, look: Look) -> Answer<Result<Looked, NoMessages>> {
+    fn look(&self, look: Look, _: Turn) -> Answer<Result<Looked, NoMessages>> {
         let answer = match (look.topic.as_str(), look.after.as_deref()) {
             ("orders" | "%DLQ%workers", None | Some(HELD)) => {
                 Ok(Looked { messages: vec![stored(HELD)], has_more: look.after.is_none() })
@@ -70,13 +77,33 @@ impl Messages for FakeMessages {
         Box::pin(ready(Some(answer)))
     }
 
-    fn remove(&self, topic: String, message_id: String) -> Answer<Result<bool, NoMessages>> {
+    fn remove(&self, topic: String, message_id: String, _: Turn) -> Answer<Result<bool, NoMessages>> {
         self.removed.lock().unwrap().push((topic, message_id));
         Box::pin(ready(Some(Ok(true))))
     }
 
     fn dead_letters_of(&self, group: &str) -> Option<String> {
         (!group.contains(' ')).then(|| format!("%DLQ%{group}"))
+    }
+}
+
+#[tokio::test]
+async fn messages_that_are_under_way_are_bounded_though_nobody_waits_for_them() {
+    let world = World::new().await;
+    let stuck = || world.messages.stuck.lock().unwrap().len();
+    for _ in 0..2 {
+        let mut asked = JoinSet::new();
+        for _ in 0..40 {
+            let body = json!({ "topic": "stuck/x", "payload": "" });
+            let answer = world.router.clone().oneshot(request("POST", "/api/v1/messages", Some(KEY), body));
+            asked.spawn(async move { drop(answer.await) });
+        }
+        devices::until("messages are under way", || stuck() == QUESTIONS_AT_ONCE).await;
+        for _ in 0..20 {
+            world.ask("GET", "/api/v1/groups", Value::Null).await;
+        }
+        assert_eq!(stuck(), QUESTIONS_AT_ONCE);
+        drop(asked);
     }
 }
 
