@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalog::{Change, Key, KeyKind, KeySecret, KeyUpdate, Row, Scope, Scopes};
+use catalog::{Actor, Change, Key, KeyKind, KeySecret, KeyUpdate, Row, Scope, Scopes};
 use problem::{Code, Problem};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -278,7 +278,20 @@ async fn known(api: &Api, key_id: &str) -> Result<Row<Key>, Problem> {
     found.ok_or_else(|| Refusals::of("key", key_id).unknown())
 }
 
-/// Changes scopes, note and expiry of a key, disables or enables it.
+/// Whoever locks itself out can take nothing back.
+fn refuse_own(holder: &Holder<Admin>, key_id: &str, takes_away: &str) -> Result<(), Problem> {
+    if !matches!(&holder.caller().actor, Actor::Key(own) if own == key_id) {
+        return Ok(());
+    }
+    let words = format!(
+        "the key {key_id} is the one of this request, and would not be let in any more: it cannot {takes_away}; send the \
+         request with another key of the scope admin, or with that of the data directory's file api-key"
+    );
+    Err(Problem::new(Code::InUse, words))
+}
+
+/// Changes scopes, note and expiry of a key, disables or enables it. No key disables itself, nor takes the scope admin from
+/// itself.
 #[utoipa::path(
     patch, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
     params(("key" = String, Path)), request_body = KeyChange,
@@ -299,6 +312,12 @@ pub(super) async fn update_key(
         expires_at_ms: change.expires_at_ms,
         disabled: change.disabled,
     };
+    if update.disabled == Some(true) {
+        refuse_own(&holder, &key_id, "disable itself")?;
+    }
+    if update.scopes.is_some_and(|scopes| !scopes.allow(Scope::Admin)) {
+        refuse_own(&holder, &key_id, "take the scope admin from itself")?;
+    }
     let done = api.apply(holder.by(), Change::UpdateKey { key_id: key_id.clone(), update }, expected).await;
     done.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
     let Row { value, changed } = known(&api, &key_id).await?;
@@ -333,7 +352,7 @@ pub(super) async fn rotate_key(
     Ok(Secret(NewSecret { key: key_id, secret, generation }))
 }
 
-/// Removes a key: nobody is let in by it any more.
+/// Removes a key: nobody is let in by it any more. No key removes itself.
 #[utoipa::path(
     delete, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
     params(("key" = String, Path)), responses((status = 204), Refused, RefusedOne)
@@ -344,6 +363,7 @@ pub(super) async fn remove_key(
     Named(key_id): Named<String>,
     Expected(expected): Expected,
 ) -> Result<StatusCode, Problem> {
+    refuse_own(&holder, &key_id, "remove itself")?;
     let gone = api.apply(holder.by(), Change::RemoveKey { key_id: key_id.clone() }, expected).await;
     gone.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
     Ok(StatusCode::NO_CONTENT)

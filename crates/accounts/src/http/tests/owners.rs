@@ -378,3 +378,26 @@ async fn the_log_says_who_has_changed_what_and_no_secret() {
     assert_eq!(of_groups.body["items"][0]["after"], json!({ "group": "GID_new" }));
     assert_eq!(of_groups.body.get("next"), None);
 }
+
+#[tokio::test]
+async fn no_key_locks_itself_out() {
+    let world = World::new().await;
+    let [own, other] = [world.key("own", "api", &["admin"]).await, world.key("other", "api", &["admin"]).await];
+    let path = "/api/v1/keys/own";
+    let refused = [
+        ("PATCH", json!({ "disabled": true }), "disable itself"),
+        ("PATCH", json!({ "scopes": ["topics", "devices"] }), "take the scope admin from itself"),
+        ("DELETE", Value::Null, "remove itself"),
+    ];
+    for (method, body, why) in refused {
+        let answer = world.call(request(method, path, Some(&own), body)).await;
+        assert_eq!(answer.refused(), (409, "in_use"), "{why}");
+        assert!(answer.text("detail").contains(why), "{}", answer.text("detail"));
+    }
+    for body in [json!({ "note": "mine" }), json!({ "scopes": ["admin", "topics"], "disabled": false })] {
+        assert_eq!(world.call(request("PATCH", path, Some(&own), body)).await.status, StatusCode::OK);
+    }
+    for (method, body) in [("PATCH", json!({ "disabled": true })), ("DELETE", Value::Null)] {
+        assert!(world.call(request(method, path, Some(&other), body)).await.status.is_success());
+    }
+}
