@@ -24,6 +24,7 @@ pub use view::AccessView;
 
 pub(crate) use names::is_word;
 
+use crate::jwt::{Issuers, JwtError};
 use crate::token::{TokenHolder, TokenKey};
 use catalog::{AccessSnapshot, Key, KeyKind, Rule, Scope};
 use std::collections::{HashMap, HashSet};
@@ -35,7 +36,13 @@ pub enum Identity {
     /// The holder of an access key: its whole instance.
     Service { key_id: String, instance: String },
     /// One device of one user.
-    Device { client_id: String, user: String, group: String },
+    Device {
+        client_id: String,
+        user: String,
+        group: String,
+        /// Topics and filters: of what the group was granted, these only. `None`: all of it.
+        publishes: Option<Box<[String]>>,
+    },
     /// A client by tokens that a service has applied for: what these name.
     Tokens(Box<TokenHolder>),
 }
@@ -81,11 +88,18 @@ pub struct AccessConfig {
     pub topic_limit: TopicLimit,
     /// Signs tokens; without it there are none.
     pub token_key: Option<TokenKey>,
+    /// Whose JWTs let devices in.
+    pub issuers: Issuers,
 }
 
 impl Default for AccessConfig {
     fn default() -> Self {
-        Self { instance: "convoke".to_owned(), topic_limit: TopicLimit::default(), token_key: None }
+        Self {
+            instance: "convoke".to_owned(),
+            topic_limit: TopicLimit::default(),
+            token_key: None,
+            issuers: Issuers::default(),
+        }
     }
 }
 
@@ -123,7 +137,7 @@ pub struct Access {
     /// Of both kinds.
     key_by_id: HashMap<String, Key>,
     parents_by_group: HashMap<String, HashSet<String>>,
-    /// Tokens that were revoked.
+    /// Tokens that were revoked, and JWTs.
     revoked: HashSet<Uuid>,
 }
 
@@ -187,6 +201,17 @@ impl Access {
     /// A key of either kind that is not disabled.
     pub fn any_key(&self, key_id: &str) -> Option<&Key> {
         self.key_by_id.get(key_id)
+    }
+
+    /// Whose JWTs let devices in.
+    pub fn issuers(&self) -> &Issuers {
+        &self.config.issuers
+    }
+
+    /// # Errors
+    /// The JWT was revoked.
+    pub fn check_jwt(&self, id: Uuid) -> Result<(), JwtError> {
+        if self.revoked.contains(&id) { Err(JwtError::Revoked) } else { Ok(()) }
     }
 
     /// Whether the holder of the key may do that now; a key that is gone allows nothing.

@@ -17,6 +17,7 @@ mod devices;
 mod failures;
 mod gate;
 mod groups;
+mod jwts;
 mod keys;
 mod legacy_tokens;
 mod login;

@@ -1,10 +1,11 @@
-//! Logins: who a connection is, by the reference product's `Signature`, `Token` and `DeviceCredential`.
+//! Logins: who a connection is, by the reference product's `Signature`, `Token` and `DeviceCredential`, or by a JWT.
 //!
 //! | username | password |
 //! |---|---|
 //! | `Signature\|<AccessKeyId>\|<InstanceId>` | Base64(HMAC-SHA1(AccessKeySecret, client id)) |
 //! | `Token\|<AccessKeyId>\|<InstanceId>` | `R\|<token>\|W\|<token>`, or `RW\|<token>`, in any order; one that is void voids all |
 //! | `DeviceCredential\|<DeviceAccessKeyId>\|<InstanceId>` | Base64(HMAC-SHA1(DeviceAccessKeySecret, client id)) |
+//! | `JWT\|<name of the issuer>\|<InstanceId>` | a [JWT](crate::jwt) of that issuer, for this client id |
 //!
 //! In two steps, so that a worker never waits: [`begin`] decides what needs no device and says which device it needs;
 //! [`PendingLogin::finish`] decides the rest when [`DeviceDirectory`] has answered. Nothing here looks at a clock.
@@ -13,6 +14,7 @@
 //! nobody has. (That a known device is found faster than an unknown one can be measured; it tells no secret.)
 
 mod devices;
+mod jwt;
 mod password;
 mod standing;
 
@@ -22,15 +24,18 @@ pub use password::sign;
 pub use standing::{credential_stands_until, secret_stands_until};
 
 use crate::access::{Access, ClientId, Identity};
+use crate::jwt::{Issuer, JwtError};
 use crate::token::{HolderError, TokenError, TokenHolder, pairs};
 use catalog::Device;
+use jwt::JwtClaim;
+use uuid::Uuid;
 
 /// Why a login is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum LoginError {
     #[error("the client id must read <GroupID>@@@<DeviceID>, at most 64 characters")]
     BadClientId,
-    #[error("the username must read Signature|<key id>|<instance>, or so with Token or DeviceCredential")]
+    #[error("the username must read Signature|<key id>|<instance>, or so with Token, DeviceCredential or JWT")]
     BadUsername,
     /// Unknown group, key, device or instance, or a wrong password: the same for all.
     #[error("the credential is not valid for this client id")]
@@ -43,6 +48,8 @@ pub enum LoginError {
     OwnedByUser,
     #[error("a token is not valid: {0}")]
     Token(TokenError),
+    #[error(transparent)]
+    Jwt(JwtError),
     #[error("too many logins wait for the catalog; try again later")]
     Busy,
     #[error("the catalog did not answer; try again later")]
@@ -61,6 +68,12 @@ impl From<HolderError> for LoginError {
 impl From<TokenError> for LoginError {
     fn from(error: TokenError) -> Self {
         Self::Token(error)
+    }
+}
+
+impl From<JwtError> for LoginError {
+    fn from(error: JwtError) -> Self {
+        Self::Jwt(error)
     }
 }
 
@@ -91,6 +104,8 @@ pub enum Credential {
     Device { key_id: Box<str> },
     /// Those of the identity.
     Tokens,
+    /// One that an issuer has signed; it ends with it, and nothing prolongs that.
+    Jwt { id: Uuid },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -113,6 +128,7 @@ enum Claim {
     Service(Login),
     /// Verified, but for their time and whose client id it is.
     Tokens(Box<TokenHolder>),
+    Jwt(Box<JwtClaim>),
     Device {
         key_id: String,
         password: Vec<u8>,
@@ -125,6 +141,7 @@ impl std::fmt::Debug for Claim {
         match self {
             Self::Service(login) => f.debug_tuple("Service").field(&login.identity).finish(),
             Self::Tokens(holder) => f.debug_tuple("Tokens").field(holder).finish(),
+            Self::Jwt(claim) => f.debug_tuple("Jwt").field(claim).finish(),
             Self::Device { key_id, .. } => f.debug_struct("Device").field("key_id", key_id).finish_non_exhaustive(),
         }
     }
@@ -145,6 +162,9 @@ fn claim(access: &Access, client_id: &str, username: Option<&str>, password: &[u
     match name.method {
         Method::Signature => signature(access, client_id, &name, password, known),
         Method::Token => tokens(access, id, &name, password, known).map(|holder| Claim::Tokens(Box::new(holder))),
+        Method::Jwt => {
+            JwtClaim::new(access, client_id, name.key_id, password, known).map(|claim| Claim::Jwt(Box::new(claim)))
+        }
         Method::DeviceCredential => {
             Ok(Claim::Device { key_id: name.key_id.to_owned(), password: password.to_owned(), known })
         }
@@ -203,6 +223,14 @@ impl PendingLogin {
         &self.client_id
     }
 
+    /// The issuer whose keys are to be fetched anew before the second step, because it may know by then what it does not know now.
+    pub fn wanted_keys(&self) -> Option<&Issuer> {
+        match &self.claim {
+            Claim::Jwt(claim) => claim.wanted_keys(),
+            _ => None,
+        }
+    }
+
     /// The second step, with what the directory found. `is_over`: whether what was to end then has ended.
     ///
     /// # Errors
@@ -213,6 +241,7 @@ impl PendingLogin {
             Claim::Service(login) if login.valid_until_ms.is_some_and(&is_over) => Err(LoginError::Expired),
             Claim::Service(login) => Ok(login),
             Claim::Tokens(holder) => finish_tokens(*holder, device, is_over),
+            Claim::Jwt(claim) => claim.finish(&self.client_id, device, is_over),
             Claim::Device { key_id, password, known } => {
                 let device = device.filter(|device| known && device.key_id == key_id);
                 finish_device(&self.client_id, device, &password, is_over)
@@ -247,7 +276,7 @@ fn finish_device(
                 return Err(LoginError::Expired);
             }
             let (user, group) = (device.user.clone(), device.group.clone());
-            let identity = Identity::Device { client_id: client_id.to_owned(), user, group };
+            let identity = Identity::Device { client_id: client_id.to_owned(), user, group, publishes: None };
             let credential = Credential::Device { key_id: device.key_id.as_str().into() };
             Ok(Login { identity, credential, valid_until_ms: Some(device.expires_at_ms) })
         }
@@ -260,6 +289,7 @@ enum Method {
     Signature,
     Token,
     DeviceCredential,
+    Jwt,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -276,6 +306,7 @@ impl<'a> Username<'a> {
             "Signature" => Method::Signature,
             "Token" => Method::Token,
             "DeviceCredential" => Method::DeviceCredential,
+            "JWT" => Method::Jwt,
             _ => return None,
         };
         let (key_id, instance) = (parts.next()?, parts.next()?);

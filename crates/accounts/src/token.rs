@@ -16,7 +16,7 @@
 
 mod holder;
 mod pairs;
-mod resource;
+pub(crate) mod resource;
 mod types;
 
 pub use holder::{HolderError, TokenHolder};

@@ -3,6 +3,7 @@
 //! For 5.0; the connection half says the same in 3.1.1, as far as that has a code.
 
 use accounts::access::{PublishRefusal, SubscribeRefusal};
+use accounts::jwt::JwtError;
 use accounts::login::LoginError;
 use accounts::token::TokenError;
 use mqtt::ReasonCode;
@@ -14,6 +15,7 @@ pub(crate) const fn of_login(error: LoginError) -> ReasonCode {
         LoginError::BadUsername | LoginError::Refused => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
         LoginError::Expired | LoginError::Scope | LoginError::OwnedByUser => ReasonCode::NOT_AUTHORIZED,
         LoginError::Token(error) => of_token(error),
+        LoginError::Jwt(error) => of_jwt(error),
         LoginError::Busy => ReasonCode::SERVER_BUSY,
         LoginError::Unavailable => ReasonCode::SERVER_UNAVAILABLE,
     }
@@ -25,6 +27,14 @@ const fn of_token(error: TokenError) -> ReasonCode {
     match error {
         Forged | Signature | Resource | Type => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
         Expired | Revoked | Account => ReasonCode::NOT_AUTHORIZED,
+    }
+}
+
+/// For CONNACK.
+const fn of_jwt(error: JwtError) -> ReasonCode {
+    match error {
+        JwtError::Expired | JwtError::NotYet | JwtError::Revoked | JwtError::Device => ReasonCode::NOT_AUTHORIZED,
+        _ => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::names::is_word;
 use super::{Access, Identity, P2pTopic};
+use crate::token::resource;
 use catalog::Scope;
 
 /// Why a PUBLISH is refused. End users get the same answer for unknown and forbidden.
@@ -62,7 +63,10 @@ impl Access {
         match who {
             Identity::Service { key_id, .. } if !self.key_allows(key_id, Scope::Topics) => Err(PublishRefusal::Scope),
             Identity::Service { .. } => self.owner_may_publish(topic),
-            Identity::Device { group, .. } => self.device_may_publish(group, parent, topic),
+            Identity::Device { group, publishes, .. } => {
+                self.device_may_publish(group, parent, topic)?;
+                is_named(publishes.as_deref(), topic)
+            }
             Identity::Tokens(holder) if self.rule_of(parent).is_some() && self.holder_may_write(holder, topic) => {
                 Ok(())
             }
@@ -139,6 +143,12 @@ impl Access {
         let good = filter.split('/').all(|level| is_word(level) || is_wildcard(level));
         if good { Ok(()) } else { Err(SubscribeRefusal::BadLevel) }
     }
+}
+
+/// Whether the topic is one of those that a login was narrowed to.
+fn is_named(publishes: Option<&[String]>, topic: &str) -> Result<(), PublishRefusal> {
+    let is_named = publishes.is_none_or(|named| named.iter().any(|one| resource::matches(one, topic)));
+    if is_named { Ok(()) } else { Err(PublishRefusal::NotGranted) }
 }
 
 fn first_level(topic: &str) -> &str {

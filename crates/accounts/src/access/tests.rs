@@ -46,7 +46,8 @@ fn service_of(key_id: &str) -> Identity {
 }
 
 fn device(group: &str) -> Identity {
-    Identity::Device { client_id: format!("{group}@@@a"), user: "ann".to_owned(), group: group.to_owned() }
+    let (client_id, user) = (format!("{group}@@@a"), "ann".to_owned());
+    Identity::Device { client_id, user, group: group.to_owned(), publishes: None }
 }
 
 #[test]

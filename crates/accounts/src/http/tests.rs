@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 mod devices;
+mod jwts;
 mod legacy_tokens;
 mod logins;
 mod meetings;
@@ -78,7 +79,7 @@ impl World {
         }
         let access = AccessView::follow(
             catalog.clone(),
-            AccessConfig { token_key: Some(token_key()), ..AccessConfig::default() },
+            AccessConfig { token_key: Some(token_key()), issuers: jwts::issuers(), ..AccessConfig::default() },
         )
         .await
         .unwrap();
@@ -218,7 +219,7 @@ async fn a_new_user_gets_a_credential_that_logs_its_device_in() {
     );
     let identity = world.connect(&answer).await.unwrap();
     let (client_id, user, group) = ("GID_dev@@@phone".to_owned(), "ann".to_owned(), "GID_dev".to_owned());
-    assert_eq!(identity, Identity::Device { client_id, user, group });
+    assert_eq!(identity, Identity::Device { client_id, user, group, publishes: None });
 }
 
 #[tokio::test]

@@ -109,31 +109,35 @@ impl fmt::Debug for ShownToken {
     }
 }
 
-/// What there is to say of a token. Of one that was not issued here, nothing but that.
+/// What there is to say of a token. Of one that was neither issued here nor signed by an issuer of the configuration, nothing but
+/// that.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(super) struct TokenAnswer {
-    valid: bool,
+    pub(super) valid: bool,
     /// As clients are told it: 1 forged, 2 expired, 3 revoked, 8 signature, -1 its key.
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<i32>,
+    pub(super) code: Option<i32>,
     /// Why it is not valid.
     #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
+    pub(super) why: Option<String>,
+    /// Of a JWT that was not issued here: the name of its issuer in the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Uuid>,
+    pub(super) issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<Uuid>,
     /// The key that applied for it; `owner`: that of the data directory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
+    pub(super) key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    actions: Option<Actions>,
+    pub(super) actions: Option<Actions>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resources: Option<Vec<String>>,
+    pub(super) resources: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at_ms: Option<u64>,
+    pub(super) expires_at_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<String>,
+    pub(super) client_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 /// What somebody wishes a token for.
@@ -172,7 +176,7 @@ pub(super) async fn apply_for_token(
     }))
 }
 
-/// Is this token valid, and what is it good for?
+/// Is this token valid, and what is it good for? JWTs of the issuers of the configuration are tokens, too.
 #[utoipa::path(
     post, path = "/api/v1/tokens:query", tag = "tokens", security(("api_key" = ["topics"])), request_body = ShownToken,
     responses((status = 200, body = TokenAnswer), Refused)
@@ -182,6 +186,9 @@ pub(super) async fn query_token(
     _: Holder<Topics>,
     Body(ShownToken { token }): Body<ShownToken>,
 ) -> Json<TokenAnswer> {
+    if let Some(answer) = api.describe_jwt(&token).await {
+        return Json(answer);
+    }
     let valid = api.token_is_valid(&token);
     let error = valid.err();
     let answer = TokenAnswer {
@@ -204,7 +211,7 @@ pub(super) async fn query_token(
     })
 }
 
-/// Voids a token before its time: nobody logs in by it any more, and connections by it end. Up to 5 a second for each key,
+/// Voids a token, or a JWT, before its time: nobody logs in by it any more, and connections by it end. Up to 5 a second for each key,
 /// and up to 20000 whose time is not over.
 #[utoipa::path(
     post, path = "/api/v1/tokens:revoke", tag = "tokens", security(("api_key" = ["topics"])), request_body = ShownToken,
@@ -307,6 +314,9 @@ impl Api {
     /// One whose time is over is void already.
     pub(super) async fn void_token(self: &Arc<Self>, by: By, text: &str) -> Result<(), Problem> {
         self.rates.take(Asking::RevokeToken, by.actor.to_string(), self.state.gate.elapsed())?;
+        if let Some(voided) = self.void_jwt(&by, text).await {
+            return voided;
+        }
         let token = {
             let access = self.state.access.load();
             let verified = access.token_key().ok_or(TokenError::Forged).and_then(|key| key.verify(text));

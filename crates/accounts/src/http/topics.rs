@@ -319,7 +319,7 @@ async fn device(api: &Api, client_id: String) -> Result<Identity, Problem> {
     let id = ClientId::parse(&client_id).map_err(|error| Problem::new(Code::InvalidDevice, error.to_string()))?;
     let group = id.group().to_owned();
     let known = api.state.catalog.device(&client_id).await.map_err(unavailable)?;
-    Ok(Identity::Device { client_id, user: known.map(|known| known.user).unwrap_or_default(), group })
+    Ok(Identity::Device { client_id, user: known.map(|known| known.user).unwrap_or_default(), group, publishes: None })
 }
 
 fn allowed_by(who: &Identity, topic: &str) -> String {

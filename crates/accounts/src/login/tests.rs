@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
+mod jwt;
 mod tokens;
 
 use super::*;
@@ -59,7 +60,8 @@ fn service(key_id: &str) -> Identity {
 }
 
 fn anns_phone() -> Identity {
-    Identity::Device { client_id: CLIENT.to_owned(), user: "ann".to_owned(), group: "GID_Test".to_owned() }
+    let (client_id, user, group) = (CLIENT.to_owned(), "ann".to_owned(), "GID_Test".to_owned());
+    Identity::Device { client_id, user, group, publishes: None }
 }
 
 const DEVICE_NAME: &str = "DeviceCredential|DC.TestKeyId0001|mqtt-test-01";

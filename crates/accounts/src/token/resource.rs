@@ -49,7 +49,7 @@ fn is_wildcard(level: &str) -> bool {
 }
 
 /// As a filter matches a topic name (5.0 section 4.7.1): `a/#` is `a` too.
-pub(super) fn matches(resource: &str, topic: &str) -> bool {
+pub(crate) fn matches(resource: &str, topic: &str) -> bool {
     covers(resource, topic)
 }
 

@@ -51,11 +51,16 @@ impl Worker {
         match step {
             LoginStep::Decided(result) => self.logged_in(key, Some(LoggedIn { request, result })),
             LoginStep::NeedsDevice(pending) => {
-                let device = pending.client_id().to_owned();
+                let (device, wanted_keys) = (pending.client_id().to_owned(), pending.wanted_keys().cloned());
                 let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
                 let Some(source) = self.connections.await_device(key, *request, pending) else { return };
                 let done = move |found| address.notify(Notice::Device { connection: key, found });
-                self.shared.devices.lookup(source, &device, Box::new(done));
+                let devices = self.shared.devices.clone();
+                let look_up = move || devices.lookup(source, &device, Box::new(done));
+                match wanted_keys {
+                    Some(issuer) => issuer.when_refreshed(Box::new(look_up)),
+                    None => look_up(),
+                }
             }
         }
     }
@@ -65,11 +70,11 @@ impl Worker {
         let Some(LoggedIn { request, result }) = logged_in else { return };
         let Login { identity, credential, mut valid_until_ms } = match result {
             Ok(login) => login,
-            Err(error) => return self.refuse(key, reason::of_login(error)),
+            Err(error) => return self.refuse_login(key, error),
         };
         match self.may_come_in(&identity, &credential, valid_until_ms) {
             Ok(until_ms) => valid_until_ms = until_ms,
-            Err(error) => return self.refuse(key, reason::of_login(error)),
+            Err(error) => return self.refuse_login(key, error),
         }
         // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
@@ -96,12 +101,16 @@ impl Worker {
             Err(reason) => return self.refuse(key, reason),
         };
         // 4. The CONNACK, at once or when the log is durable.
+        let validity = match &credential {
+            Credential::Jwt { .. } => self.validity_for_good(valid_until_ms),
+            _ => self.validity_until(valid_until_ms),
+        };
         let connected = Connected {
             client: opened.client,
             client_id,
             identity,
             credential,
-            validity: self.validity_until(valid_until_ms),
+            validity,
             connection_id,
             since: self.now.instant,
             sent_disconnect: false,
@@ -133,6 +142,10 @@ impl Worker {
                 holder.tokens().iter().try_for_each(|token| access.check_token(token))?;
                 return Ok(until_ms);
             }
+            (_, Credential::Jwt { id }) => {
+                access.check_jwt(*id)?;
+                return Ok(until_ms);
+            }
             _ => return Ok(until_ms),
         };
         let until_ms = login::secret_stands_until(&access, key_id, generation)?;
@@ -142,8 +155,16 @@ impl Worker {
         if access.key_allows(key_id, Scope::Topics) { Ok(until_ms) } else { Err(LoginError::Scope) }
     }
 
+    /// What is wrong with a JWT is said to its holder, who cannot see it; of secrets it is not said which is wrong.
+    fn refuse_login(&mut self, key: ConnectionKey, error: LoginError) {
+        let words = matches!(error, LoginError::Jwt(_)).then(|| error.to_string());
+        tracing::debug!(%error, "a login is refused");
+        self.connections.refuse(key, reason::of_login(error), words.as_deref());
+        self.close(key, None);
+    }
+
     fn refuse(&mut self, key: ConnectionKey, reason: ReasonCode) {
-        self.connections.refuse(key, reason);
+        self.connections.refuse(key, reason, None);
         self.close(key, None);
     }
 

@@ -17,6 +17,8 @@ use crate::client::ClientKey;
 const CUT_OFF_PER_TURN: usize = 256;
 /// What the operator of a service reads.
 const KEY_CUT: &str = "the access key of this connection was disabled, removed or narrowed: see its owner";
+/// What the holder of a token reads.
+const TOKEN_CUT: &str = "the token of this connection was revoked: ask for a new one";
 /// What the person behind a removed device reads.
 const REMOVED: &str = "the login of this device has ended: log in again";
 /// The same, where the device stays registered.
@@ -54,7 +56,7 @@ impl Worker {
     }
 
     pub(super) fn cut_token(&mut self, id: Uuid, answer: Arc<AnswerOfAll>) {
-        self.connections.of_token(id).for_each(|connection| self.cut_off.add(connection, KEY_CUT));
+        self.connections.of_token(id).for_each(|connection| self.cut_off.add(connection, TOKEN_CUT));
         self.cut_off.answer_behind(answer);
     }
 

@@ -60,7 +60,15 @@ fn look_after(left_ms: u64) -> Duration {
 impl Worker {
     pub(super) fn validity_until(&self, until_ms: Option<u64>) -> Validity {
         let look_at = until_ms.map(|until_ms| self.now.instant + look_after(self.now.over().left_ms(until_ms)));
-        Validity { until_ms, look_at }
+        Validity { until_ms, ends_by: None, look_at }
+    }
+
+    /// The same of what nothing prolongs: it ends by the service's clock or by the time that passes, whichever comes first.
+    pub(super) fn validity_for_good(&self, until_ms: Option<u64>) -> Validity {
+        let validity = self.validity_until(until_ms);
+        let left = until_ms.map(|until_ms| Duration::from_millis(self.now.over().left_ms(until_ms)));
+        // What ends in centuries has no such time.
+        Validity { ends_by: left.and_then(|left| self.now.instant.checked_add(left)), ..validity }
     }
 
     fn is_over(&self, until_ms: Option<u64>) -> bool {
@@ -77,10 +85,12 @@ impl Worker {
     /// The time has come to look at the validity of this connection.
     pub(super) fn judge(&mut self, key: ConnectionKey) {
         let Some(let_in) = self.connections.let_in(key) else { return };
-        if !self.is_over(let_in.validity.until_ms) {
+        let has_passed = let_in.validity.ends_by.is_some_and(|ends_by| ends_by <= self.now.instant);
+        if !has_passed && !self.is_over(let_in.validity.until_ms) {
             return self.stand_until(key, let_in.validity.until_ms);
         }
         match (&let_in.credential, &let_in.identity) {
+            (Credential::Jwt { .. }, _) => self.stand_or_end(key, None),
             (Credential::Secret { generation }, Identity::Service { key_id, .. }) => {
                 let stands = login::secret_stands_until(&self.shared.access.load(), key_id, *generation);
                 self.stand_or_end(key, stands.ok());
@@ -141,7 +151,10 @@ impl Worker {
     }
 
     fn stand_until(&mut self, key: ConnectionKey, until_ms: Option<u64>) {
-        self.connections.set_validity(key, self.validity_until(until_ms), self.now.instant);
+        let Some(let_in) = self.connections.let_in(key) else { return };
+        let (ends_by, validity) = (let_in.validity.ends_by, self.validity_until(until_ms));
+        let look_at = validity.look_at.into_iter().chain(ends_by).min();
+        self.connections.set_validity(key, Validity { ends_by, look_at, ..validity }, self.now.instant);
     }
 
     fn look_again_after(&mut self, key: ConnectionKey, after: Duration) {

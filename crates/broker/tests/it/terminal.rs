@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use mqtt::codec::{
-    self, Ack, Connect, Disconnect, PACKET_SIZE_MAX, Packet, PropertiesBuf, Property, Publish, Subscribe,
+    self, Ack, Connack, Connect, Disconnect, PACKET_SIZE_MAX, Packet, PropertiesBuf, Property, Publish, Subscribe,
     SubscribeFiltersBuf, Unsubscribe, UnsubscribeFiltersBuf,
 };
 use mqtt::topic::TopicFilter;
@@ -147,7 +147,7 @@ pub(crate) struct Terminal {
     next_id: u16,
     pub(crate) session_present: bool,
     pub(crate) session_expiry_s: Option<u32>,
-    /// The reason string of a DISCONNECT.
+    /// The reason string of a CONNACK or a DISCONNECT.
     pub(crate) last_words: Option<String>,
 }
 
@@ -196,8 +196,10 @@ impl Terminal {
         loop {
             if let Some((packet, length)) = codec::decode(&self.raw, self.version, PACKET_SIZE_MAX).unwrap() {
                 let said = owned(&packet);
-                if let Packet::Disconnect(disconnect) = &packet {
-                    self.last_words = disconnect.properties.reason_string().map(str::to_owned);
+                if let Packet::Disconnect(Disconnect { properties, .. }) | Packet::Connack(Connack { properties, .. }) =
+                    &packet
+                {
+                    self.last_words = properties.reason_string().map(str::to_owned);
                 }
                 self.raw.drain(..length);
                 return said;

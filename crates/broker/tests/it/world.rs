@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use accounts::access::{AccessConfig, AccessView};
+use accounts::jwt::Issuers;
 use accounts::login::{DeviceDirectory, sign};
 use accounts::revocation::Sessions;
 use accounts::token::TokenKey;
@@ -57,6 +58,8 @@ pub(crate) struct World {
     fault: Fault,
     is_seeded: bool,
     pub(crate) runtime: Runtime,
+    /// Whose JWTs let devices in.
+    pub(crate) issuers: Issuers,
     pub(crate) fatal: Arc<Mutex<Vec<Fatal>>>,
     running: Option<Running>,
 }
@@ -98,6 +101,7 @@ impl World {
             refused_acks: RefusedAcks::default(),
             fault: Fault::None,
             is_seeded: false,
+            issuers: crate::jwt::issuers(),
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
             fatal: Arc::default(),
             running: None,
@@ -202,7 +206,7 @@ impl World {
         let (breaks, receiving, hidings) =
             (self.breaks.clone(), Arc::clone(&self.receiving), Arc::clone(&self.hidings));
         let refused_acks = Arc::clone(&self.refused_acks);
-        let clock = self.clock.clone();
+        let (clock, issuers) = (self.clock.clone(), self.issuers.clone());
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
         let (broker, catalog, access, devices) = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
@@ -211,7 +215,7 @@ impl World {
             }
             let access = AccessView::follow(
                 catalog.clone(),
-                AccessConfig { token_key: Some(token_key()), ..AccessConfig::default() },
+                AccessConfig { token_key: Some(token_key()), issuers, ..AccessConfig::default() },
             )
             .await
             .unwrap();

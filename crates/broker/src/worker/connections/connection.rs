@@ -113,6 +113,8 @@ pub(in crate::worker) struct Connected {
 pub(in crate::worker) struct Validity {
     /// By the service's clock; `None`: until its right is taken away.
     pub(in crate::worker) until_ms: Option<u64>,
+    /// It ends then at the latest, however the clock is set: nothing prolongs what it was let in by.
+    pub(in crate::worker) ends_by: Option<Instant>,
     /// When it is looked at next, which is not later than it ends.
     pub(in crate::worker) look_at: Option<Instant>,
 }

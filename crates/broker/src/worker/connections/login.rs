@@ -89,11 +89,11 @@ impl Connections {
         });
     }
 
-    /// Answers the CONNECT with a refusal; the caller closes the connection.
-    pub(in crate::worker) fn refuse(&mut self, key: ConnectionKey, reason: ReasonCode) {
+    /// Answers the CONNECT with a refusal, and with words for the person behind a 5.0 client; the caller closes the connection.
+    pub(in crate::worker) fn refuse(&mut self, key: ConnectionKey, reason: ReasonCode, words: Option<&str>) {
         self.context.counts.refused_connects.one();
         if let Some(connection) = self.get_mut(key) {
-            connection.mqtt.refuse(reason, None, &mut connection.out);
+            connection.mqtt.refuse(reason, words, &mut connection.out);
         }
     }
 

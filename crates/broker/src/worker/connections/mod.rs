@@ -264,17 +264,21 @@ impl Connections {
             .is_some_and(|let_in| matches!(&let_in.credential, Credential::Device { key_id } if **key_id == *wanted))
     }
 
-    /// Those that have this token.
+    /// Those that have this token, or were let in by this JWT.
     pub(super) fn of_token(&self, id: Uuid) -> impl Iterator<Item = ConnectionKey> {
-        self.of_identity(move |identity| match identity {
-            Identity::Tokens(holder) => holder.tokens().iter().any(|token| token.id == id),
+        self.of_let_in(move |let_in| match (&let_in.identity, &let_in.credential) {
+            (Identity::Tokens(holder), _) => holder.tokens().iter().any(|token| token.id == id),
+            (_, Credential::Jwt { id: one }) => *one == id,
             _ => false,
         })
     }
 
     fn of_identity(&self, is_wanted: impl Fn(&Identity) -> bool) -> impl Iterator<Item = ConnectionKey> {
-        let is_wanted =
-            move |connection: &ClientConnection| connection.let_in().is_some_and(|one| is_wanted(&one.identity));
+        self.of_let_in(move |let_in| is_wanted(&let_in.identity))
+    }
+
+    fn of_let_in(&self, is_wanted: impl Fn(&Connected) -> bool) -> impl Iterator<Item = ConnectionKey> {
+        let is_wanted = move |connection: &ClientConnection| connection.let_in().is_some_and(&is_wanted);
         self.table.iter().filter(move |(_, connection)| is_wanted(connection)).map(|(_, connection)| connection.key)
     }
 

@@ -254,7 +254,7 @@ impl Bench {
         let connected = Connected {
             client: client_of(peer.key),
             client_id: ClientKey::new(ALICE),
-            identity: Identity::Device { client_id: ALICE.into(), user, group: "GID_dev".into() },
+            identity: Identity::Device { client_id: ALICE.into(), user, group: "GID_dev".into(), publishes: None },
             credential: Credential::Device { key_id: "DC.alice".into() },
             validity: Validity::default(),
             connection_id: "connection".into(),
@@ -409,7 +409,7 @@ fn a_refused_client_reads_why_and_then_the_end() {
     let mut peer = bench.arrive();
     bench.say(&mut peer, &connect(ALICE, 60, 0));
     bench.connections.take_connect(peer.key).unwrap();
-    bench.connections.refuse(peer.key, ReasonCode::NOT_AUTHORIZED);
+    bench.connections.refuse(peer.key, ReasonCode::NOT_AUTHORIZED, None);
     assert!(bench.connections.close(peer.key, None, bench.now).is_none());
     bench.flush();
     assert_eq!((peer.next().as_str(), peer.next().as_str()), ("CONNACK 0x87", "end"));
