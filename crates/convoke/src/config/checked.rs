@@ -1,6 +1,6 @@
 //! Checked values: addresses parsed, numbers in range, files named.
 
-use super::{ConfigError, Layers, Origin, Raw, Setting, Test};
+use super::{ConfigError, JwtIssuerConfig, Layers, Origin, Raw, Setting, Test};
 use meeting::Rules;
 use rustls::pki_types::ServerName;
 use std::fmt;
@@ -33,6 +33,7 @@ pub struct Config {
     /// PEM chain and key; `None`: the built-in authority's.
     pub certificate: Option<(PathBuf, PathBuf)>,
     pub names: Vec<String>,
+    pub jwt_issuers: Vec<JwtIssuerConfig>,
     pub sync_always: bool,
     /// What the log may take of the disk.
     pub log_space_max: u64,
@@ -145,6 +146,7 @@ impl Config {
             members_max: raw.meeting.members_max,
             test: check.test(&raw)?,
             names: check.names(raw.tls.names)?,
+            jwt_issuers: check.jwt_issuers(raw.jwt.issuers)?,
             dev,
             remove_dev: false,
             settings: layers.settings(),
@@ -171,12 +173,12 @@ fn is_group(text: &str) -> bool {
         && text.bytes().all(allowed)
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     layers: &'a Layers,
 }
 
 impl Checker<'_> {
-    fn refuse(&self, key: &str, cause: impl ToString, remedy: impl ToString) -> ConfigError {
+    pub(super) fn refuse(&self, key: &str, cause: impl ToString, remedy: impl ToString) -> ConfigError {
         ConfigError::Value {
             key: key.to_owned(),
             origin: self.layers.origin(key),

@@ -4,12 +4,15 @@
 //! known one is named. Every error says where its value came from.
 
 mod checked;
+mod issuers;
 mod layers;
 mod raw;
 mod reference;
 mod test;
 
 pub use checked::{Config, Listen, MeetingTimes};
+pub use issuers::JwtIssuerConfig;
+pub(crate) use issuers::is_loopback;
 pub use layers::{Layers, Origin, Setting};
 pub use raw::Raw;
 pub use reference::markdown;

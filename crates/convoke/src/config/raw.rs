@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -13,6 +14,7 @@ pub struct Raw {
     pub metrics: Metrics,
     pub media: Media,
     pub tls: Tls,
+    pub jwt: Jwt,
     pub log: Log,
     pub meeting: Meeting,
     #[cfg(feature = "faults")]
@@ -104,6 +106,38 @@ pub struct Tls {
     pub names: Vec<String>,
 }
 
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Jwt {
+    /// Whose JWTs let registered devices in, one `[[jwt.issuers]]` each, at most 32.
+    pub issuers: Vec<JwtIssuer>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct JwtIssuer {
+    /// In the user name: `JWT|<name>|convoke`.
+    pub name: String,
+    /// What `iss` must be.
+    pub issuer: String,
+    /// What `aud` must name.
+    pub audience: String,
+    /// The claim that names the user whose device it is.
+    pub user_claim: String,
+    /// The claim that names the client id `<GroupID>@@@<DeviceID>`.
+    pub client_id_claim: String,
+    /// Where its JWK set is: https, or http on this machine. Empty: nowhere.
+    pub jwks_url: String,
+    /// PEM of the authority that `jwks_url` is trusted by; empty: those that the system trusts.
+    pub jwks_ca: String,
+    /// Files with public keys in PEM (Ed25519, P-256, RSA), by their `kid`.
+    pub keys: BTreeMap<String, String>,
+    /// File with a secret for HS256, 32 bytes at least, without white space around it. Empty: no JWT with HS256 is taken.
+    pub hs256_secret: String,
+    /// How far the clocks of the issuer and of this server may differ, 0 to 60.
+    pub leeway_s: u64,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
@@ -160,6 +194,23 @@ impl Default for Metrics {
 impl Default for Media {
     fn default() -> Self {
         Self { listen: "0.0.0.0:7700".into(), advertise: Vec::new(), lost_after_ms: 4_000 }
+    }
+}
+
+impl Default for JwtIssuer {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            issuer: String::new(),
+            audience: String::new(),
+            user_claim: "sub".into(),
+            client_id_claim: "client_id".into(),
+            jwks_url: String::new(),
+            jwks_ca: String::new(),
+            keys: BTreeMap::new(),
+            hs256_secret: String::new(),
+            leeway_s: 10,
+        }
     }
 }
 

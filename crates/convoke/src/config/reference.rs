@@ -19,11 +19,33 @@ pub fn markdown() -> String {
         let _ = write!(text, "\n## `[{section}]`\n\n| key | default | |\n|---|---|---|\n");
         let definition = definition_of(&schema, section);
         for (key, default) in keys.as_object().into_iter().flatten() {
-            let words = definition["properties"][key]["description"].as_str().unwrap_or_default().replace('\n', " ");
-            let _ = writeln!(text, "| `{key}` | `{default}` | {words} |");
+            line(&mut text, definition, key, default);
+        }
+        for key in keys.as_object().into_iter().flatten().map(|(key, _)| key) {
+            items(&mut text, &schema, section, key);
         }
     }
     text
+}
+
+fn line(text: &mut String, definition: &Value, key: &str, default: &Value) {
+    let words = definition["properties"][key]["description"]
+        .as_str()
+        .unwrap_or_default()
+        .replace('\n', " ")
+        .replace('|', "\\|");
+    let _ = writeln!(text, "| `{key}` | `{default}` | {words} |");
+}
+
+/// The keys of one table of a list of tables.
+fn items(text: &mut String, schema: &Value, section: &str, key: &str) {
+    let list = &definition_of(schema, section)["properties"][key];
+    let Some(name) = list["items"]["$ref"].as_str() else { return };
+    let definition = &schema["$defs"][name.trim_start_matches("#/$defs/")];
+    let _ = write!(text, "\n### `[[{section}.{key}]]`\n\n| key | default | |\n|---|---|---|\n");
+    for (key, property) in definition["properties"].as_object().into_iter().flatten() {
+        line(text, definition, key, &property["default"]);
+    }
 }
 
 fn definition_of<'a>(schema: &'a Value, section: &str) -> &'a Value {

@@ -41,6 +41,21 @@ fn a_value_of_the_wrong_type_names_the_variable_that_set_it() {
 }
 
 #[test]
+fn issuers_of_jwts_are_tables_of_a_list() {
+    let one = "[[jwt.issuers]]\nname = \"app\"\nissuer = \"https://login.example.org\"\naudience = \"convoke\"\n";
+    let text = format!("{one}jwks_url = \"http://127.0.0.1:9/jwks\"\n[jwt.issuers.keys]\nk1 = \"k1.pem\"\n");
+    let config = Config::check(&layers(&text, &[]).expect("valid"), false).expect("valid");
+    let issuer = config.jwt_issuers.first().expect("one");
+    assert_eq!((issuer.rules.user_claim.as_str(), issuer.rules.leeway_ms), ("sub", 10_000));
+    assert_eq!(issuer.keys, [("k1".to_owned(), "k1.pem".into())]);
+    let twice = refusal(Config::check(&layers(&format!("{text}{text}"), &[]).expect("valid"), false));
+    assert!(twice.contains("`app`"), "{twice}");
+    let inline = [("CONVOKE_JWT__ISSUERS", r#"[{name="b",issuer="i",audience="a",hs256_secret="s"}]"#)];
+    let config = Config::check(&layers(&text, &inline).expect("valid"), false).expect("valid");
+    assert_eq!(config.jwt_issuers[0].rules.name, "b");
+}
+
+#[test]
 fn values_out_of_range_say_the_range() {
     for (text, range) in [
         ("[meeting]\nring_s = 181\n", "5 to 180"),
@@ -48,6 +63,44 @@ fn values_out_of_range_say_the_range() {
         ("[mqtt]\ntopic_chars_max = 10\n", "64 to 128"),
         ("[server]\nthreads = 65\n", "0 to 64"),
         ("[media]\nlost_after_ms = 0\n", "100 to 60000"),
+        ("[jwt]\nissuers = [1]\n", "`jwt.issuers` in the file convoke.toml"),
+        ("[[jwt.issuers]]\nname = \"a b\"\n", "letters, digits"),
+        ("[[jwt.issuers]]\nname = \"a\"\nkid = \"1\"\n", "`jwt.issuers` in the file convoke.toml"),
+        ("[[jwt.issuers]]\nname = \"a\"\naudience = \"b\"\n", "issuer"),
+        ("[[jwt.issuers]]\nname = \"a\"\nissuer = \"i\"\n", "audience"),
+        ("[[jwt.issuers]]\nname = \"a\"\nissuer = \"i\"\naudience = \"b\"\n", "give jwks_url, keys or hs256_secret"),
+        (
+            concat!(
+                "[[jwt.issuers]]\nname = \"a\"\nissuer = \"i\"\naudience = \"b\"\n",
+                "jwks_url = \"http://login.example.org/jwks\"\n"
+            ),
+            "https",
+        ),
+        (
+            concat!(
+                "[[jwt.issuers]]\nname = \"a\"\nissuer = \"i\"\naudience = \"b\"\n",
+                "jwks_url = \"https://u:p@login.example.org/jwks\"\n"
+            ),
+            "https",
+        ),
+        (
+            concat!(
+                "[[jwt.issuers]]\nname = \"a\"\nissuer = \"i\"\naudience = \"b\"\n",
+                "jwks_url = \"file:///etc/passwd\"\n"
+            ),
+            "https",
+        ),
+        (
+            concat!("[[jwt.issuers]]\nname = \"a\"\nissuer = \"i\"\naudience = \"b\"\n", "jwks_url = \"/jwks\"\n"),
+            "https",
+        ),
+        (
+            concat!(
+                "[[jwt.issuers]]\nname = \"a\"\nissuer = \"i\"\naudience = \"b\"\n",
+                "hs256_secret = \"s\"\nleeway_s = 61\n"
+            ),
+            "0 to 60",
+        ),
         ("[log]\nsync = \"never\"\n", "\"always\" or \"os\""),
         ("[log]\nspace_bytes_max = 402653183\n", "at least 402653184"),
         ("[tls]\nkey = \"x.pem\"\n", "set both or none"),

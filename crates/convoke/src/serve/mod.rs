@@ -5,6 +5,8 @@ mod channel_status;
 mod channels;
 mod descriptors;
 mod endpoints;
+mod issuers;
+mod jwks;
 mod meetings;
 mod messages;
 mod revocation;

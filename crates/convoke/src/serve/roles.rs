@@ -52,7 +52,8 @@ impl Directory {
     pub(super) async fn follow(config: &Config, catalog: &Arc<dyn Catalog>, secret: &TokenSecret) -> Result<Self> {
         let topic_limit = u16::try_from(config.topic_chars_max).ok().and_then(TopicLimit::new).unwrap_or_default();
         let token_key = Some(TokenKey::new(INSTANCE, secret.bytes()));
-        let access = AccessConfig { instance: INSTANCE.to_owned(), topic_limit, token_key };
+        let issuers = super::issuers::start(&config.jwt_issuers)?;
+        let access = AccessConfig { instance: INSTANCE.to_owned(), topic_limit, token_key, issuers };
         let access = AccessView::follow(Arc::clone(catalog), access).await.context("cannot read the catalog")?;
         Ok(Self { access, devices: DeviceDirectory::start(Arc::clone(catalog), &Handle::current()) })
     }
