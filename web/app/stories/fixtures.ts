@@ -30,6 +30,7 @@ function call(more: Partial<CallState> = {}): CallState {
     signalling: "up",
     muted: { audio: false, video: false },
     blocked: { audio: false, video: false },
+    blockedBy: {},
     asked: {},
     joinedAtMs: NOW_MS - 187_000,
     ...more,

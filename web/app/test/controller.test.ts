@@ -45,6 +45,7 @@ function ringing(): CallState {
     signalling: "up",
     muted: { audio: false, video: true },
     blocked: { audio: false, video: false },
+    blockedBy: {},
     asked: {},
   };
 }

@@ -1,5 +1,6 @@
 import { type CallState, ConvokeError } from "@convoke/sdk";
 import { describe, expect, test } from "vitest";
+import { blockWords } from "../src/state/block-words.ts";
 import { endWords, invitationNews, staysOpen } from "../src/state/end-words.ts";
 import { watchKeys } from "../src/state/keyboard.ts";
 import { readLink, rememberAccount, tabAccount } from "../src/state/link.ts";
@@ -26,10 +27,21 @@ function ended(more: Partial<CallState>): CallState {
     signalling: "up",
     muted: { audio: false, video: false },
     blocked: { audio: false, video: false },
+    blockedBy: {},
     asked: {},
     ...more,
   };
 }
+
+describe("a block", () => {
+  test.each([
+    [undefined, "Your speech is blocked."],
+    ["alice", "The host has blocked your speech."],
+    [":operator", "The operator of the server has blocked your speech."],
+  ])("by %s is told as %s", (by, words) => {
+    expect(blockWords(ended({ blockedBy: { audio: by } }), "audio")).toContain(words);
+  });
+});
 
 describe("how a call ended", () => {
   test.each<[Partial<CallState>, string]>([
@@ -39,6 +51,8 @@ describe("how a call ended", () => {
     [{ end: { reason: "refused", error: new ConvokeError("refused_limit") } }, "That was too often."],
     [{ end: { reason: "refused", error: new ConvokeError("server_unreachable") } }, "The call could not be started"],
     [{ end: { reason: "kicked" } }, "You were removed from the call"],
+    [{ end: { reason: "destroyed", by: "bob" } }, "The host ended the call"],
+    [{ end: { reason: "destroyed", by: ":operator" } }, "The operator of the server ended the call"],
   ])("%o is told as %s and stays until it is read", (more, title) => {
     const state = ended(more);
     expect(read(endWords(state, undefined).title)).toBe(title);

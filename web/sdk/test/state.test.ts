@@ -149,6 +149,16 @@ describe("in a call", () => {
     expect(run(joined, down({ type: "roster", ...blocked })).blocked.audio).toBe(true);
   });
 
+  test("it is known who has blocked it, until the block is lifted", () => {
+    const block = (by: string, blocked: boolean) => down({ type: "blocked", track: "audio", blocked, by });
+    const blocked = run(joined, block(":operator", true));
+    expect(blocked.blockedBy).toEqual({ audio: ":operator" });
+    expect(run(blocked, block("alice", false)).blockedBy.audio).toBeUndefined();
+    const still = roster(6, member("alice", "in", { blocked: { audio: true } }), member("bob", "in"));
+    expect(run(blocked, down({ type: "roster", ...still })).blockedBy.audio).toBe(":operator");
+    expect(run(blocked, down({ type: "roster", ...both, rev: 6 })).blockedBy.audio).toBeUndefined();
+  });
+
   test("a wish to unmute stands until it is answered", () => {
     const asked = run(joined, down({ type: "unmute_asked", track: "audio", by: "bob" }));
     expect(asked.asked.audio).toBe("bob");

@@ -12,6 +12,7 @@ import {
 import { batch } from "@preact/signals";
 import { duration } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
+import { blockWords } from "./block-words.ts";
 import { since } from "./call-start.ts";
 import { endWords, invitationNews, staysOpen } from "./end-words.ts";
 import { rememberSpeaker } from "./link.ts";
@@ -203,14 +204,16 @@ export class Controller implements Actions {
   }
 
   toggleMicrophone(): void {
-    if (this.#call?.state.blocked.audio) return this.#say(t("banner.blocked"));
+    const call = this.#call?.state;
+    if (call?.blocked.audio) return this.#say(blockWords(call, "audio"));
     const muted = this.#call?.state.muted.audio;
     this.#model.spoken.value = t(muted ? "live.unmuted" : "live.muted");
     void (muted ? this.#call?.unmute("audio") : this.#call?.mute("audio"));
   }
 
   toggleCamera(): void {
-    if (this.#call?.state.blocked.video) return this.#say(t("banner.blocked_camera"));
+    const call = this.#call?.state;
+    if (call?.blocked.video) return this.#say(blockWords(call, "video"));
     void (this.#call?.state.muted.video ? this.#call.unmute("video") : this.#call?.mute("video"));
   }
 

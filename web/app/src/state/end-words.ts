@@ -3,7 +3,7 @@
 import type { CallState } from "@convoke/sdk";
 import { progressOf } from "@convoke/sdk";
 import { t } from "../texts/t.ts";
-import { type Contacts, nameOf } from "./user-name.ts";
+import { type Contacts, nameOf, OPERATOR } from "./user-name.ts";
 
 export interface EndWords {
   title: string;
@@ -32,6 +32,7 @@ export function endWords(state: CallState, contacts: Contacts): EndWords {
   if (end.reason === "no_answer" && state.direction === "out") {
     return { title: t("end.no_answer"), detail: t("end.no_answer_why", { name }) };
   }
+  if (end.reason === "destroyed" && end.by === OPERATOR) return { title: t("end.destroyed_by_operator") };
   return end.reason === "declined" ? { title: t("end.left") } : { title: t(`end.${end.reason}`) };
 }
 

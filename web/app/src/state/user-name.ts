@@ -6,7 +6,7 @@ import { t } from "../texts/t.ts";
 export type Contacts = readonly Pick<Contact, "user" | "name">[] | undefined;
 
 /** Who runs the server acts in a call under this name, which no user has. */
-const OPERATOR = ":operator";
+export const OPERATOR = ":operator";
 
 export function nameOf(user: string, { roster, from }: CallState, contacts: Contacts): string {
   if (user === OPERATOR) return t("name.operator");

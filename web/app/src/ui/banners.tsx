@@ -2,9 +2,11 @@
 
 import type { CallState } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
+import { blockWords } from "../state/block-words.ts";
 import type { Problem } from "../state/model.ts";
 import { isTalking } from "../state/people-in-call.ts";
 import type { Trouble } from "../state/trouble.ts";
+import { nameOf } from "../state/user-name.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Close } from "./icons.tsx";
@@ -44,7 +46,7 @@ export function Banners({ call }: { call: CallState }) {
       <RingCards rings={isTalking(call) ? model.ringing.value : []} />
       <CalledMeanwhile />
       {trouble ? <TroubleBanner trouble={trouble} /> : null}
-      {call.blocked.audio ? <Banner id="blocked">{t("banner.blocked")}</Banner> : null}
+      {call.blocked.audio ? <Banner id="blocked">{blockWords(call, "audio")}</Banner> : null}
       <Asked call={call} track="audio" />
       <Asked call={call} track="video" />
       {model.soundBlocked.value ? (
@@ -86,10 +88,10 @@ function TroubleBanner({ trouble }: { trouble: Trouble }) {
 }
 
 function Asked({ call, track }: { call: CallState; track: "audio" | "video" }) {
-  const { actions } = useApp();
+  const { model, actions } = useApp();
   const by = call.asked[track];
   if (!by || !call.muted[track]) return null;
-  const name = call.roster.members.find((member) => member.user === by)?.name ?? by;
+  const name = nameOf(by, call, model.contacts.value);
   return (
     <Banner
       id={`asked-${track}`}

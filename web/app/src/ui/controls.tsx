@@ -2,6 +2,7 @@
 
 import type { CallState } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
+import { blockWords } from "../state/block-words.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Camera, CameraOff, HangUp, Invite, Mic, MicOff, People, Shield, Speaker, SpeakerOff } from "./icons.tsx";
@@ -83,22 +84,22 @@ const TRACKS = {
     shortcut: "M",
     on: { icon: <Mic />, label: "control.mute" },
     off: { icon: <MicOff />, label: "control.unmute" },
-    blocked: { label: "control.blocked", why: "banner.blocked" },
+    blocked: "control.blocked",
   },
   video: {
     id: "camera",
     shortcut: "V",
     on: { icon: <Camera />, label: "control.camera_off" },
     off: { icon: <CameraOff />, label: "control.camera_on" },
-    blocked: { label: "control.blocked_camera", why: "banner.blocked_camera" },
+    blocked: "control.blocked_camera",
   },
 } as const;
 
-/** What the host has blocked cannot be turned on or off here. */
+/** What is blocked cannot be turned on or off here. */
 function TrackControl({ call, track, press }: { call: CallState; track: "audio" | "video"; press: () => void }) {
   const { id, shortcut, on, off, blocked } = TRACKS[track];
   if (call.blocked[track]) {
-    return <Control id={id} label={t(blocked.label)} icon={<Shield />} barred={t(blocked.why)} press={press} />;
+    return <Control id={id} label={t(blocked)} icon={<Shield />} barred={blockWords(call, track)} press={press} />;
   }
   const isOff = call.muted[track];
   const { icon, label } = isOff ? off : on;

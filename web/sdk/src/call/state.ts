@@ -82,6 +82,8 @@ export interface CallState {
   /** By the person or, until the person unmutes, by the host. */
   muted: Tracks<boolean>;
   blocked: Tracks<boolean>;
+  /** Who has blocked it, as far as this device was told: a roster does not say so. */
+  blockedBy: Partial<Tracks<UserName>>;
   /** Who asks this person to unmute. */
   asked: Partial<Tracks<UserName>>;
   joinedAtMs?: number;
@@ -160,6 +162,7 @@ function blank(me: UserName, meeting: MeetingId, media: Media): Omit<CallState, 
     signalling: "up",
     muted: { audio: false, video: media === "audio" },
     blocked: NO_TRACK,
+    blockedBy: {},
     asked: {},
   };
 }
@@ -190,7 +193,11 @@ export function reduce(state: CallState, event: CallEvent): CallState {
     case "muted":
       return hushed(state, event);
     case "blocked":
-      return { ...state, blocked: { ...state.blocked, [event.track]: event.blocked } };
+      return {
+        ...state,
+        blocked: { ...state.blocked, [event.track]: event.blocked },
+        blockedBy: { ...state.blockedBy, [event.track]: event.blocked ? event.by : undefined },
+      };
     case "unmute_asked":
       return { ...state, asked: { ...state.asked, [event.track]: event.by } };
     case "ended":
@@ -248,7 +255,9 @@ function withRoster(state: CallState, roster: Roster, atMs: number | undefined):
   if (roster.rev < state.roster.rev) return state;
   const { rev, host, members } = roster;
   const blocked = { ...NO_TRACK, ...self(roster, state.me)?.blocked };
-  const next = { ...state, roster: { rev, host, members }, blocked };
+  const { audio, video } = state.blockedBy;
+  const blockedBy = { audio: blocked.audio ? audio : undefined, video: blocked.video ? video : undefined };
+  const next = { ...state, roster: { rev, host, members }, blocked, blockedBy };
   return members.some((member) => member.user !== state.me && isIn(member)) ? joinedOnce(next, atMs) : next;
 }
 
