@@ -126,6 +126,9 @@ pub struct Look {
     /// Behind this one, in that order.
     pub after: Option<String>,
     pub limit: u32,
+    /// What clients are sent in person is shown, too: on MQTT nobody but the receiver gets it, and it may be what a call is
+    /// joined with.
+    pub with_p2p: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +159,9 @@ pub struct StoredMessage {
     /// Of the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_bytes: Option<u64>,
+    /// It is for one client (P2P): payload and user properties are shown to keys with the scope `admin` alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use catalog::{Actor, Change, Kind, Note};
+use catalog::{Actor, Change, Kind, Note, Scope};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -144,11 +144,13 @@ async fn turn(api: &Api) -> Result<Turn, Problem> {
 /// The inner error: there are none, for this reason.
 async fn look(
     api: &Api,
+    holder: &Holder<Topics>,
     topic: String,
     query: MessageQuery,
 ) -> Result<Result<Json<Items<StoredMessage>>, NoMessages>, Problem> {
     let limit = Part { after: None, limit: query.limit.or(Some(LIMIT)) }.limit()?.min(LOOK_MAX);
-    let look = Look { topic, newest_first: query.from == End::Newest, after: query.after, limit };
+    let (newest_first, with_p2p) = (query.from == End::Newest, holder.caller().scopes.allow(Scope::Admin));
+    let look = Look { topic, newest_first, after: query.after, limit, with_p2p };
     let turn = turn(api).await?;
     let looked = answered(api.state.messages.look(look, turn)).await?;
     Ok(looked.map(|Looked { messages, has_more }| {
@@ -166,7 +168,8 @@ fn no_messages(none: NoMessages) -> Problem {
     Problem::new(code, none.to_string())
 }
 
-/// Looks at the messages that a queue topic holds, which stay as they are.
+/// Looks at the messages that a queue topic holds, which stay as they are. What is for one client is shown to keys with the
+/// scope `admin` alone.
 #[utoipa::path(
     get, path = "/api/v1/queue-topics/{topic}/messages", tag = "messages", security(("api_key" = ["topics"])),
     params(("topic" = String, Path), MessageQuery),
@@ -174,11 +177,11 @@ fn no_messages(none: NoMessages) -> Problem {
 )]
 pub(super) async fn list_messages(
     State(api): State<Arc<Api>>,
-    _: Holder<Topics>,
+    holder: Holder<Topics>,
     Named(topic): Named<String>,
     Asked(query): Asked<MessageQuery>,
 ) -> Result<Json<Items<StoredMessage>>, Problem> {
-    look(&api, topic, query).await?.map_err(no_messages)
+    look(&api, &holder, topic, query).await?.map_err(no_messages)
 }
 
 /// Looks at the dead letters of a consumer group: messages that it was handed in vain as often as it may be.
@@ -189,12 +192,12 @@ pub(super) async fn list_messages(
 )]
 pub(super) async fn list_dead_letters(
     State(api): State<Arc<Api>>,
-    _: Holder<Topics>,
+    holder: Holder<Topics>,
     Named(group): Named<String>,
     Asked(query): Asked<MessageQuery>,
 ) -> Result<Json<Items<StoredMessage>>, Problem> {
     let topic = dead_letters_of(&*api.state.messages, &group)?;
-    match look(&api, topic, query).await? {
+    match look(&api, &holder, topic, query).await? {
         // It is made with the first of them.
         Err(NoMessages::Topic(_)) => Ok(Json(Items { items: Vec::new(), next: None })),
         looked => looked.map_err(no_messages),

@@ -142,6 +142,9 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 }
 
 fn payload_of(message: &Value) -> String {
+    if message["withheld"] == true {
+        return "(for one client: shown to keys with the scope admin)".to_owned();
+    }
     let payload = if message["payload"].is_string() { &message["payload"] } else { &message["payload_base64"] };
     let whole = text(payload);
     match whole.char_indices().nth(SHOWN_CHARS) {

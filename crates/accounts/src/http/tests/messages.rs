@@ -35,6 +35,7 @@ fn stored(message_id: &str) -> StoredMessage {
         payload: Some("hello".to_owned()),
         payload_base64: None,
         payload_bytes: Some(5),
+        withheld: false,
     }
 }
 
@@ -178,6 +179,19 @@ async fn messages_of_the_queue_are_looked_at_in_parts() {
     }
     let none = world.ask("GET", "/api/v1/queue-groups/idle/dead-letters", Value::Null).await;
     assert_eq!(none.body, json!({ "items": [] }), "nothing is dead yet");
+}
+
+#[tokio::test]
+async fn what_is_for_one_client_is_asked_for_with_the_scope_admin_alone() {
+    let world = World::new().await;
+    let narrow = world.key("ops", "api", &["topics", "meetings", "devices"]).await;
+    for path in ["/api/v1/queue-topics/orders/messages", "/api/v1/queue-groups/workers/dead-letters"] {
+        for (key, shown) in [(narrow.as_str(), false), (KEY, true)] {
+            assert_eq!(world.call(request("GET", path, Some(key), Value::Null)).await.status, StatusCode::OK);
+            let look = world.messages.looks.lock().unwrap().pop().unwrap();
+            assert_eq!(look.with_p2p, shown, "{path}");
+        }
+    }
 }
 
 #[tokio::test]
