@@ -16,6 +16,7 @@ mod login;
 mod metrics;
 mod owner_command_line;
 mod owner_devices;
+mod owner_meetings;
 mod owner_messages;
 mod owner_server;
 mod property_names;

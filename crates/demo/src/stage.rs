@@ -51,6 +51,11 @@ impl Stage {
         })
     }
 
+    /// Configuration keys from its next start on, instead of those before.
+    pub fn configure(&mut self, settings: &[&str]) {
+        self.settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    }
+
     /// What the server logs from its next start on, in the words of `CONVOKE_LOG`.
     pub fn log(&mut self, filter: &str) {
         filter.clone_into(&mut self.logs);

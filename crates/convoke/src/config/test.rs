@@ -10,6 +10,8 @@ pub struct Test {
     pub replay: ReplayFault,
     /// The process ends between the commit of a change and the end of what it ends.
     pub dies_before_cuts: bool,
+    /// The process ends between the commit of a block and the moment at which the RTC server is told of it.
+    pub dies_before_blocks: bool,
     /// Size of a new log's segments.
     pub segment_bytes: Option<u64>,
     /// Below so many bytes the log keeps all its segments.
@@ -72,6 +74,7 @@ impl Test {
             "vacates_unasked" => test.log = commitlog::Fault::VacatesUnasked,
             "skip_sync" => test.log = commitlog::Fault::SkipSync,
             "dies_before_cuts" => test.dies_before_cuts = true,
+            "dies_before_blocks" => test.dies_before_blocks = true,
             "answers_late" => test.meeting = meeting::Fault::AnswersLate { delay: DELAY },
             "forgets_acks" => test.replay = ReplayFault::ForgetsAcks,
             "forgets_collapse_keys" => test.replay = ReplayFault::ForgetsCollapseKeys,

@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 pub struct InProcessChannels {
     api: rtc::ChannelApi,
     events: Box<dyn Fn() -> mpsc::Receiver<ChannelEvent> + Send + Sync>,
+    #[cfg(feature = "faults")]
+    dies_before_blocks: bool,
 }
 
 impl InProcessChannels {
@@ -14,7 +16,19 @@ impl InProcessChannels {
         api: rtc::ChannelApi,
         events: impl Fn() -> mpsc::Receiver<ChannelEvent> + Send + Sync + 'static,
     ) -> Self {
-        Self { api, events: Box::new(events) }
+        Self {
+            api,
+            events: Box::new(events),
+            #[cfg(feature = "faults")]
+            dies_before_blocks: false,
+        }
+    }
+
+    /// The process ends between the commit of a block and the moment at which the RTC server is told of it.
+    #[cfg(feature = "faults")]
+    #[must_use]
+    pub fn dying_before_blocks(self, dies_before_blocks: bool) -> Self {
+        Self { dies_before_blocks, ..self }
     }
 }
 
@@ -32,6 +46,11 @@ impl Channels for InProcessChannels {
     }
 
     fn update_rights(&self, channel: ChannelId, participation: ParticipationId, rights: Rights) -> ChannelFuture<()> {
+        #[cfg(feature = "faults")]
+        if self.dies_before_blocks && !(rights.publish_audio && rights.publish_video) {
+            tracing::error!("killed before the RTC server is told of a block, as this test wishes");
+            std::process::abort();
+        }
         self.api.update_rights(channel, participation, rights)
     }
 

@@ -131,7 +131,10 @@ pub(super) async fn meeting(
     };
     let signer = JoinSigner::from_pem(INSTANCE, &key.kid, &key.private_pem).context("keys/join.pem cannot be used")?;
     let events = Arc::clone(rtc);
-    let channels = Arc::new(InProcessChannels::new(rtc.channels(), move || events.events()));
+    let channels = InProcessChannels::new(rtc.channels(), move || events.events());
+    #[cfg(feature = "faults")]
+    let channels = channels.dying_before_blocks(config.test.dies_before_blocks);
+    let channels = Arc::new(channels);
     let queue: Arc<dyn Queue> = Arc::new(storage.queue.clone());
     let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
     MeetingService::start(settings, storage.clock.clone(), queue, catalog, channels, signer)
