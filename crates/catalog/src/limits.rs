@@ -30,6 +30,8 @@ pub const AUDIT_KEEP_MS: u64 = 90 * DAY_MS;
 pub const AUDIT_OF_DEVICES_MAX: u32 = 1_000_000;
 /// The same of tokens, each of which may be revoked.
 pub const AUDIT_OF_TOKENS_MAX: u32 = 1_000_000;
+/// The same of acts in meetings.
+pub const AUDIT_OF_MEETINGS_MAX: u32 = 1_000_000;
 /// Revoked tokens whose time is not over: all of them are in memory.
 pub const REVOKED_TOKENS_MAX: u32 = 20_000;
 /// A revoked token is forgotten so long after its time: a clock may be set back.

@@ -3,9 +3,9 @@
 use super::fault::Fault;
 use super::rows::to_i64;
 use crate::limits::{
-    AHEAD_MAX_MS, AUDIT_KEEP_MS, AUDIT_OF_DEVICES_MAX, AUDIT_OF_TOKENS_MAX, CREATES_KEEP_MS, CREDENTIAL_VALID_MS,
-    ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS, EXPIRED_LINK_KEEP_MS, PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS,
-    REVOKED_TOKEN_KEEP_MS, TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
+    AHEAD_MAX_MS, AUDIT_KEEP_MS, AUDIT_OF_DEVICES_MAX, AUDIT_OF_MEETINGS_MAX, AUDIT_OF_TOKENS_MAX, CREATES_KEEP_MS,
+    CREDENTIAL_VALID_MS, ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS, EXPIRED_LINK_KEEP_MS, PAST_CALL_KEEP_MS,
+    REMOVED_DEVICE_KEEP_MS, REVOKED_TOKEN_KEEP_MS, TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
 };
 use sqlx::{SqliteConnection, query};
 
@@ -45,8 +45,11 @@ macro_rules! audit_bound {
 }
 
 /// Kinds of which programs make rows.
-const AUDIT_BOUNDS: [(&str, u32); 2] =
-    [(audit_bound!("device"), AUDIT_OF_DEVICES_MAX), (audit_bound!("token"), AUDIT_OF_TOKENS_MAX)];
+const AUDIT_BOUNDS: [(&str, u32); 3] = [
+    (audit_bound!("device"), AUDIT_OF_DEVICES_MAX),
+    (audit_bound!("meeting"), AUDIT_OF_MEETINGS_MAX),
+    (audit_bound!("token"), AUDIT_OF_TOKENS_MAX),
+];
 
 /// Corrects some of the rows from a time when the clock was ahead; returns how many, and whether those were all.
 pub(super) async fn pull_in_batch(conn: &mut SqliteConnection, now_ms: u64) -> Result<(u64, bool), Fault> {

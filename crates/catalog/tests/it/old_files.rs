@@ -132,3 +132,33 @@ async fn what_an_owner_had_made_anew_before_that_was_remembered_is_the_owners() 
     let catalog = SqliteCatalog::open(file_of(&BEFORE_TIMES_OF_MEETINGS, ROWS, &place).await).await.unwrap();
     assert_eq!(catalog.seeded(Origin::Dev).await.unwrap(), [(Kind::User, "bob".to_owned())]);
 }
+
+#[tokio::test]
+async fn a_key_from_before_there_were_acts_in_meetings_opens_none_unless_an_owner_has_said_so() {
+    const OLD: &str = "INSERT INTO access_keys (key_id, secret, instance) VALUES ('old', 'secret', 'convoke')";
+    const NEW: &str = "INSERT INTO keys (key_id, kind, instance, scopes, note, created_at_ms, disabled, changed) VALUES
+        ('old', 'access', 'convoke', 'topics groups devices meetings channels stamps', '', 0, 0, 0),
+        ('changed', 'access', 'convoke', 'topics groups devices meetings channels stamps', '', 0, 0, 5),
+        ('new', 'access', 'convoke', 'topics groups devices meetings channels stamps', '', 9, 0, 0),
+        ('owner', 'api', '', 'admin', '', 0, 0, 0)";
+    let without = "topics groups devices channels stamps";
+    let with = "topics groups devices meetings channels stamps";
+    for (scripts, rows, expected) in [
+        (&BEFORE_TIMES_OF_MEETINGS[..6], OLD, vec![("old", without)]),
+        (
+            &BEFORE_TIMES_OF_MEETINGS[..],
+            NEW,
+            vec![("changed", with), ("new", with), ("old", without), ("owner", "admin")],
+        ),
+    ] {
+        let place = Place::new();
+        let file = file_of(scripts, rows, &place).await;
+        SqliteCatalog::open(&file).await.unwrap().close().await;
+        let sql = "SELECT key_id, scopes FROM keys ORDER BY key_id";
+        let found: Vec<(String, String)> = query_as(sql).fetch_all(&mut raw(&file).await).await.unwrap();
+        assert_eq!(
+            found,
+            expected.iter().map(|(key, scopes)| ((*key).to_owned(), (*scopes).to_owned())).collect::<Vec<_>>()
+        );
+    }
+}
