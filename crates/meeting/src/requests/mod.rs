@@ -19,7 +19,9 @@ use signalling::{DownBody, MeetingId, RefusalCode, SignalId, Up, UpBody, UserNam
 /// Returns when the request is decided and stored, now or before.
 pub(crate) async fn handle(service: &ServiceState, message: &Message) -> Result<(), DecisionError> {
     let Some(sender) = verify::sender(message) else {
-        tracing::warn!("a request without a stamped sender was dropped: only the broker may write to this topic");
+        tracing::warn!(
+            "a request that no client has sent was dropped: terminals publish them, each under its own client id"
+        );
         return Ok(());
     };
     let done = match verify::parse(&message.body, &service.config) {

@@ -38,9 +38,14 @@ pub(crate) fn refusal(code: RefusalCode, words: impl Into<String>) -> Refusal {
     Refusal { code, words: words.into() }
 }
 
-/// `None`: no client to answer.
+/// `None`: no client to answer. What somebody who runs the server publishes is stamped with a name that is none.
 pub(crate) fn sender(message: &Message) -> Option<Sender> {
-    let client = ClientId(message.property(property::CLIENT_ID)?.to_owned());
+    let client = message.property(property::CLIENT_ID)?;
+    let (group, device) = client.split_once("@@@")?;
+    if group.is_empty() || device.is_empty() {
+        return None;
+    }
+    let client = ClientId(client.to_owned());
     let user = message.property(property::USER).map(UserName::from);
     let arrived_ms = message.property(property::ARRIVED_MS).and_then(|text| text.parse().ok());
     Some(Sender { client, user, arrived_ms })
@@ -125,4 +130,24 @@ fn check_callees(callees: &[UserName], sender: &Sender) -> Result<(), Refusal> {
         return Err(refusal(RefusalCode::Invalid, "you cannot call yourself: name others"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_client_sends_requests() {
+        let sent_by = |client: Option<&str>| {
+            let properties = client.map(|client| (property::CLIENT_ID.to_owned(), client.to_owned()));
+            let message = Message { properties: properties.into_iter().collect(), ..Message::default() };
+            sender(&message).map(|sender| sender.client.0)
+        };
+        assert_eq!(sent_by(Some("GID_a@@@1")).as_deref(), Some("GID_a@@@1"));
+        // The last ones are of those who run the server, and publish by the API.
+        for nobody in [None, Some(""), Some("@@@"), Some("GID_a@@@"), Some("@@@1"), Some("owner"), Some("key:billing")]
+        {
+            assert_eq!(sent_by(nobody), None, "{nobody:?}");
+        }
+    }
 }
