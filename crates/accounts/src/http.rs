@@ -66,6 +66,8 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 const QUESTIONS_AT_ONCE: usize = 16;
 /// The same of purges, which wait for the disk and so hold up nothing else.
 const PURGES_AT_ONCE: usize = 4;
+/// The same of acts in meetings: those in one meeting are decided one after the other anyway.
+const ACTS_AT_ONCE: usize = 4;
 
 /// Milliseconds since 1970.
 pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -107,6 +109,7 @@ struct Api {
     /// Questions to the broker and the queue, at once.
     questions: Arc<Semaphore>,
     purges: Arc<Semaphore>,
+    acts: Arc<Semaphore>,
     rates: Rates,
 }
 
@@ -125,8 +128,8 @@ fn unavailable(error: CatalogError) -> Problem {
 /// Everything of accounts below `/api/v1`.
 pub fn router(state: HttpState) -> Router {
     let at_once = |count| Arc::new(Semaphore::new(count));
-    let (questions, purges) = (at_once(QUESTIONS_AT_ONCE), at_once(PURGES_AT_ONCE));
-    let api = Arc::new(Api { state, registering: Mutex::new(()), questions, purges, rates: Rates::default() });
+    let [questions, purges, acts] = [QUESTIONS_AT_ONCE, PURGES_AT_ONCE, ACTS_AT_ONCE].map(at_once);
+    let api = Arc::new(Api { state, registering: Mutex::new(()), questions, purges, acts, rates: Rates::default() });
     let (router, _) = described().split_for_parts();
     router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api)
 }
@@ -172,6 +175,7 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(meetings::block_in_meeting))
         .routes(routes!(meetings::unblock_in_meeting))
         .routes(routes!(meetings::kick_from_meeting))
+        .routes(routes!(meetings::unban_in_meeting))
         .routes(routes!(meetings::end_meeting))
         .routes(routes!(audit::list_changes))
         .routes(routes!(messages::publish_message))

@@ -31,6 +31,7 @@ pub enum MeetingAct {
     AskUnmute { user: String, track: TrackName },
     Block { user: String, track: TrackName, blocked: bool },
     Kick { user: String, ban_s: u32 },
+    Unban { user: String },
     End,
 }
 
@@ -110,6 +111,10 @@ pub struct MeetingDetails {
     pub rings: Vec<RingDetails>,
     /// Who was in, was not kicked, and has not come back.
     pub left: Vec<LeftDetails>,
+    /// Whose tracks are blocked, whether they are in or not.
+    pub blocks: Vec<BlockDetails>,
+    /// Who cannot be invited, and until when.
+    pub bans: Vec<BanDetails>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -153,4 +158,16 @@ pub struct RingDetails {
 pub struct LeftDetails {
     pub user: String,
     pub at_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BlockDetails {
+    pub user: String,
+    pub blocked: Tracks,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BanDetails {
+    pub user: String,
+    pub until_ms: u64,
 }

@@ -74,6 +74,10 @@ pub enum Act {
         user: UserName,
         ban_s: u32,
     },
+    /// The user may be invited again.
+    Unban {
+        user: UserName,
+    },
     End,
 }
 
@@ -121,6 +125,12 @@ impl Operator {
     /// [`ActError::Unavailable`]
     pub async fn find(&self, id: Uuid) -> Result<Option<Found>, ActError> {
         Ok(self.service.stored_meeting(id).await?.map(Found::from))
+    }
+
+    /// Whether this moment has passed, by the service's clock.
+    #[must_use]
+    pub fn is_over(&self, at_ms: u64) -> bool {
+        self.service.clock.times().is_over(at_ms)
     }
 
     /// Does it, unless all is so already. It is finished also if the caller goes away. `expected`: the revision that the
@@ -185,7 +195,7 @@ impl ServiceState {
         let refused = decided.refused.take();
         let is_over = decided.meeting.is_over();
         // What is so already is not told again, and makes no row of the log.
-        let tells = refused.is_none() && matches!(act, Act::AskUnmute { .. });
+        let tells = refused.is_none() && matches!(act, Act::AskUnmute { .. }) && !decided.sends.is_empty();
         let found = if decided.changed || tells {
             let audit = refused.is_none().then(|| audited::entry(act, by, &stored.meeting, &decided.meeting));
             let (revision, created_at_ms) = (stored.revision + u64::from(decided.changed), stored.created_at_ms);
@@ -216,6 +226,7 @@ impl ServiceState {
             Act::AskUnmute { user, track } => Request::AskUnmute { user, track },
             Act::Block { user, track, blocked } => Request::Block { user, track, blocked },
             Act::Kick { user, ban_s } => Request::Kick { user, ban_s },
+            Act::Unban { user } => Request::Unban { user },
             Act::End => Request::Destroy,
         })
     }

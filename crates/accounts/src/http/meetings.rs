@@ -3,6 +3,7 @@
 use super::Api;
 use super::body::Body;
 use super::owner::{Asked, Expected, Holder, Items, Meetings, Named, Part, Refused, RefusedOne, Tagged};
+use super::rates::Asking;
 use crate::meetings::{
     MeetingAct, MeetingDetails, MeetingError, MeetingFuture, MeetingStateName, MeetingSummary, TrackName,
 };
@@ -12,8 +13,13 @@ use catalog::{MeetingPlace, MeetingState, MeetingsPage};
 use problem::{Code, Problem};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+
+/// So long an act waits for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -44,6 +50,12 @@ pub(super) struct TrackRequest {
     /// audio without it
     #[serde(default)]
     track: TrackName,
+}
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnbanRequest {
+    user: String,
 }
 
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -113,7 +125,20 @@ impl Acting {
     async fn act(self, act: MeetingAct) -> Result<Tagged<MeetingDetails>, Problem> {
         let Self { api, holder, meeting, expected } = self;
         let id = Uuid::try_parse(&meeting).map_err(|_| refusal(&meeting, MeetingError::Unknown))?;
-        answered(&meeting, api.state.meetings.act(id, act, holder.by(), expected)).await
+        let by = holder.by();
+        api.rates.take(Asking::ActInMeeting, by.actor.to_string(), api.state.gate.elapsed())?;
+        let turn = timeout(TURN_WITHIN, Arc::clone(&api.acts).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            let words = "very many act in meetings at once; try again in a moment";
+            return Err(Problem::new(Code::Unavailable, words).retry_after(1));
+        };
+        // The act goes on when the caller hangs up, and keeps its turn as long.
+        let task = tokio::spawn(async move {
+            let _turn = turn;
+            api.state.meetings.act(id, act, by, expected).await
+        });
+        let lost = || Err(MeetingError::Unavailable("the act was not finished".to_owned()));
+        answered(&meeting, Box::pin(async move { task.await.unwrap_or_else(|_| lost()) })).await
     }
 }
 
@@ -167,7 +192,7 @@ pub(super) async fn invite_to_meeting(
     Acting { api, holder, meeting, expected }.act(MeetingAct::Invite { users }).await
 }
 
-/// Mutes the track of a member, until that person unmutes.
+/// Mutes the track of a member, until that person unmutes. A shared screen goes on when video is muted; block that.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/mute", tag = "meetings", security(("api_key" = ["meetings"])),
     params(("meeting" = String, Path)), request_body = TrackRequest,
@@ -183,7 +208,7 @@ pub(super) async fn mute_in_meeting(
     Acting { api, holder, meeting, expected }.act(MeetingAct::Mute { user, track }).await
 }
 
-/// Asks a member to unmute: nobody's microphone is opened from outside.
+/// Asks a member to unmute: nobody's microphone is opened from outside. Who is not muted is not asked.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/unmute", tag = "meetings", security(("api_key" = ["meetings"])),
     params(("meeting" = String, Path)), request_body = TrackRequest,
@@ -199,7 +224,7 @@ pub(super) async fn unmute_in_meeting(
     Acting { api, holder, meeting, expected }.act(MeetingAct::AskUnmute { user, track }).await
 }
 
-/// Blocks the track of a member, until the block is lifted.
+/// Blocks the track of a member, until the block is lifted: of video the camera and the shared screen.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/block", tag = "meetings", security(("api_key" = ["meetings"])),
     params(("meeting" = String, Path)), request_body = TrackRequest,
@@ -215,7 +240,7 @@ pub(super) async fn block_in_meeting(
     Acting { api, holder, meeting, expected }.act(MeetingAct::Block { user, track, blocked: true }).await
 }
 
-/// Lifts the block of a track.
+/// Lifts the block of a track, also of a user who is away.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/unblock", tag = "meetings", security(("api_key" = ["meetings"])),
     params(("meeting" = String, Path)), request_body = TrackRequest,
@@ -245,6 +270,22 @@ pub(super) async fn kick_from_meeting(
     Body(KickRequest { user, ban_s }): Body<KickRequest>,
 ) -> Result<Tagged<MeetingDetails>, Problem> {
     Acting { api, holder, meeting, expected }.act(MeetingAct::Kick { user, ban_s }).await
+}
+
+/// Lifts the bans of a user, who may be invited again.
+#[utoipa::path(
+    post, path = "/api/v1/meetings/{meeting}/unban", tag = "meetings", security(("api_key" = ["meetings"])),
+    params(("meeting" = String, Path)), request_body = UnbanRequest,
+    responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
+)]
+pub(super) async fn unban_in_meeting(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Meetings>,
+    Named(meeting): Named<String>,
+    Expected(expected): Expected,
+    Body(UnbanRequest { user }): Body<UnbanRequest>,
+) -> Result<Tagged<MeetingDetails>, Problem> {
+    Acting { api, holder, meeting, expected }.act(MeetingAct::Unban { user }).await
 }
 
 /// Ends a meeting for all who are in it, and its rings. One that is over stays as it is.

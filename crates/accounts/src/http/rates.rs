@@ -1,4 +1,4 @@
-//! How often one key may ask for what costs: tokens, and the ends of tokens.
+//! How often one key may ask for what costs: tokens, the ends of tokens, acts in meetings.
 //!
 //! The map is bounded: the key that was quiet longest is forgotten first.
 
@@ -17,6 +17,8 @@ pub(super) enum Asking {
     ApplyForToken,
     /// Each is a change of the rules, which all parts read anew.
     RevokeToken,
+    /// Each is a transaction with a row of the log, and is told to people.
+    ActInMeeting,
 }
 
 impl Asking {
@@ -24,6 +26,7 @@ impl Asking {
         match self {
             Self::ApplyForToken => Rate { burst: 100, per_second: 100 },
             Self::RevokeToken => Rate { burst: 5, per_second: 5 },
+            Self::ActInMeeting => Rate { burst: 50, per_second: 10 },
         }
     }
 }

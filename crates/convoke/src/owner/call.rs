@@ -44,6 +44,11 @@ pub(super) enum Show {
     Lines {
         lines: fn(&Value) -> Vec<String>,
     },
+    /// The same of those who were named.
+    LinesOf {
+        of: Vec<String>,
+        lines: fn(&Value, &[String]) -> Vec<String>,
+    },
     /// The same of a question whose answer may be no: `health.ready`.
     Health {
         lines: fn(&Value) -> Vec<String>,
@@ -113,6 +118,17 @@ impl Call {
     /// A change that is answered with what became of it.
     pub(super) fn told(what: String, path: &[&str], body: Value, lines: fn(&Value) -> Vec<String>) -> Self {
         Self { body: Some(body), ..Self::new(what, Method::POST, path, Show::Lines { lines }) }
+    }
+
+    /// The same, of those who were named.
+    pub(super) fn told_of(
+        what: String,
+        path: &[&str],
+        body: Value,
+        of: Vec<String>,
+        lines: fn(&Value, &[String]) -> Vec<String>,
+    ) -> Self {
+        Self { body: Some(body), ..Self::new(what, Method::POST, path, Show::LinesOf { of, lines }) }
     }
 
     pub(super) fn list_at(

@@ -33,13 +33,13 @@ pub(crate) enum Verb {
         #[arg(required = true, num_args = 1..=50, value_name = "USER")]
         users: Vec<String>,
     },
-    /// Mute a member; the person may unmute.
+    /// Mute a member; the person may unmute. With --video a shared screen goes on: see block.
     Mute(Member),
-    /// Ask a member to unmute: nobody's microphone is opened from outside.
+    /// Ask a member who is muted to unmute: nobody's microphone is opened from outside.
     Unmute(Member),
-    /// Block a member: nothing of the track passes until the block is lifted.
+    /// Block a member: nothing of the track passes until the block is lifted, with --video neither camera nor screen.
     Block(Member),
-    /// Lift a block.
+    /// Lift a block, also of a user who is away.
     Unblock(Member),
     /// Take a member out, or end its ring; a call of two is over by it.
     Kick {
@@ -51,6 +51,8 @@ pub(crate) enum Verb {
         #[command(flatten)]
         removal: Removal,
     },
+    /// Lift a ban: the user may be invited again.
+    Unban { meeting: String, user: String },
     /// End a meeting for all who are in it.
     End {
         meeting: String,
@@ -98,6 +100,8 @@ const CARD: &[Column] = &[
     Column::new("IN", "roster", roster),
     Column::new("RINGS", "rings", rings),
     Column::new("LEFT", "left", left),
+    Column::new("BLOCKED", "blocks", blocks),
+    Column::new("BANNED", "bans", bans),
 ];
 const NOTHING: &str = "There are no such meetings.";
 
@@ -113,13 +117,11 @@ impl super::Verb for Verb {
             }
             Self::Show { meeting } => Call::show(format!("the meeting {meeting}"), &["meetings", &meeting], CARD),
             Self::Invite { meeting, users } => {
-                let said = format!("Rung: {}.", users.join(", "));
-                let path = ["meetings", &meeting, "invite"];
-                Call::change("invite".to_owned(), Method::POST, &path, json!({ "users": users }), said)
-                    .then(format!("convoke meetings show {meeting}"))
+                let (what, path) = (format!("invite into the meeting {meeting}"), ["meetings", &meeting, "invite"]);
+                Call::told_of(what, &path, json!({ "users": users }), users, invited)
             }
             Self::Mute(member) => member.act("mute", "is muted, until that person unmutes"),
-            Self::Unmute(member) => member.act("unmute", "is asked to unmute"),
+            Self::Unmute(member) => member.act("unmute", "is asked to unmute if muted"),
             Self::Block(member) => member.act("block", "is blocked"),
             Self::Unblock(member) => member.act("unblock", "is not blocked any more"),
             Self::Kick { meeting, user, ban, removal } => {
@@ -128,6 +130,11 @@ impl super::Verb for Verb {
                 let said = format!("{user} is out of the meeting.");
                 let call = Call::order(&what, &["meetings", &meeting, "kick"], &removal, text).done(said);
                 Call { body: Some(body), ..call }
+            }
+            Self::Unban { meeting, user } => {
+                let (what, path) = (format!("lift the ban of {user}"), ["meetings", &meeting, "unban"]);
+                let said = format!("{user} may be invited again.");
+                Call::change(what, Method::POST, &path, json!({ "user": user }), said)
             }
             Self::End { meeting, removal } => {
                 let what = format!("End the meeting {meeting} for all");
@@ -183,6 +190,39 @@ fn left(left: &Value) -> String {
     each(left, |entry| format!("{} ({})", text(&entry["user"]), moment(&entry["at_ms"])))
 }
 
+fn blocks(blocks: &Value) -> String {
+    each(blocks, |block| {
+        let tracks = [("audio", "microphone"), ("video", "video")].into_iter();
+        let tracks: Vec<_> = tracks.filter(|(track, _)| block["blocked"][track] == true).map(|(_, of)| of).collect();
+        format!("{} ({})", text(&block["user"]), tracks.join(" and "))
+    })
+}
+
+fn bans(bans: &Value) -> String {
+    each(bans, |ban| format!("{} (until {})", text(&ban["user"]), moment(&ban["until_ms"])))
+}
+
+/// How it is now with those who were to be rung: not each is, who was in, was rung already, or is in another call.
+fn invited(meeting: &Value, users: &[String]) -> Vec<String> {
+    let entries = |list: &str| meeting[list].as_array().cloned().unwrap_or_default();
+    let (roster, rings) = (entries("roster"), entries("rings"));
+    let words = |user: &String| {
+        if roster.iter().any(|member| member["user"] == **user) {
+            return "is in the meeting".to_owned();
+        }
+        // The last one counts.
+        let ring = rings.iter().rev().find(|ring| ring["user"] == **user);
+        match ring.and_then(|ring| ring["state"].as_str()) {
+            Some("invited") => "is rung".to_owned(),
+            Some("ringing") => "rings".to_owned(),
+            Some("busy") => "is in another call, and finds a missed one".to_owned(),
+            Some(state) => format!("is not rung ({state})"),
+            None => "is not rung".to_owned(),
+        }
+    };
+    users.iter().map(|user| format!("{user} {}", words(user))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,14 +234,37 @@ mod tests {
         let ann = json!({ "user": "ann", "client_id": "GID_a@@@1", "media": "there", "muted": { "audio": true, "video": false }, "blocked": no });
         let rings =
             json!([{ "user": "bob", "state": "ringing", "until_ms": 1000 }, { "user": "cleo", "state": "busy" }]);
-        let meeting = json!({ "state": "live", "roster": [ann], "rings": rings, "left": [] });
+        let blocks = json!([{ "user": "dan", "blocked": { "audio": true, "video": true } }]);
+        let bans = json!([{ "user": "eve", "until_ms": 1000 }]);
+        let meeting =
+            json!({ "state": "live", "roster": [ann], "rings": rings, "left": [], "blocks": blocks, "bans": bans });
         let lines = card(&CARD[9..], &meeting);
         let expected = [
-            "in     ann (GID_a@@@1; media there, muted)",
-            "rings  bob (ringing until 1970-01-01 00:00:01Z), cleo (busy)",
-            "left   -",
+            "in       ann (GID_a@@@1; media there, muted)",
+            "rings    bob (ringing until 1970-01-01 00:00:01Z), cleo (busy)",
+            "left     -",
+            "blocked  dan (microphone and video)",
+            "banned   eve (until 1970-01-01 00:00:01Z)",
         ];
         assert_eq!(lines, expected);
         assert_eq!(state(&json!({ "state": "ended", "reason": "destroyed" })), "ended (destroyed)");
+    }
+
+    #[test]
+    fn of_each_who_was_invited_it_is_said_how_it_is() {
+        let rings = json!([
+            { "user": "bob", "state": "busy" }, { "user": "cleo", "state": "declined" },
+            { "user": "cleo", "state": "invited" }, { "user": "dan", "state": "ringing" }
+        ]);
+        let meeting = json!({ "roster": [{ "user": "ann" }], "rings": rings });
+        let users = ["ann", "bob", "cleo", "dan", "eve"].map(str::to_owned);
+        let expected = [
+            "ann is in the meeting",
+            "bob is in another call, and finds a missed one",
+            "cleo is rung",
+            "dan rings",
+            "eve is not rung",
+        ];
+        assert_eq!(invited(&meeting, &users), expected);
     }
 }

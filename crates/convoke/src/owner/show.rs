@@ -18,6 +18,7 @@ pub(super) fn data(call: &Call, answer: &Value, target: &Target, json: bool) {
     match &call.show {
         Show::Table { columns, .. } => table::print(&table::table(columns, items(answer))),
         Show::Card { columns, .. } => table::card(columns, answer).iter().for_each(print_line),
+        Show::LinesOf { of, lines } => lines(answer, of).iter().for_each(print_line),
         Show::Lines { lines } | Show::Health { lines } => lines(answer).iter().for_each(print_line),
         Show::Secret { text, .. } => print_line(text(answer, &target.url)),
         Show::Verdict => {
@@ -40,7 +41,8 @@ pub(super) fn words(call: &Call, answer: &Value) -> Vec<String> {
             [said.clone()].into_iter().chain(next).collect()
         }
         Show::Told { say } => vec![say(answer)],
-        Show::Table { .. } | Show::Card { .. } | Show::Lines { .. } | Show::Health { .. } | Show::Verdict => Vec::new(),
+        Show::Table { .. } | Show::Card { .. } | Show::Lines { .. } | Show::LinesOf { .. } => Vec::new(),
+        Show::Health { .. } | Show::Verdict => Vec::new(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The meeting service, as the API asks it: between the values of the one and of the other.
 
 use accounts::meetings::{
-    LeftDetails, MeetingAct, MeetingDetails, MeetingError, MeetingFuture, MeetingKind, MeetingStateName,
-    MeetingSummary, Meetings, MemberDetails, RingDetails, TrackName, Tracks,
+    BanDetails, BlockDetails, LeftDetails, MeetingAct, MeetingDetails, MeetingError, MeetingFuture, MeetingKind,
+    MeetingStateName, MeetingSummary, Meetings, MemberDetails, RingDetails, TrackName, Tracks,
 };
 use catalog::{By, MeetingPlace, MeetingsPage};
 use meeting::machine::{Invitation, InvitationState, MediaState, Meeting, Member};
@@ -27,7 +27,7 @@ impl Meetings for MeetingDesk {
     fn find(&self, id: Uuid) -> MeetingFuture<'_, (u64, MeetingDetails)> {
         Box::pin(async move {
             let found = self.0.find(id).await.map_err(to_error)?;
-            found.map(details).ok_or(MeetingError::Unknown)
+            found.map(|found| self.details(found)).ok_or(MeetingError::Unknown)
         })
     }
 
@@ -38,7 +38,30 @@ impl Meetings for MeetingDesk {
         by: By,
         expected: Option<u64>,
     ) -> MeetingFuture<'_, (u64, MeetingDetails)> {
-        Box::pin(async move { self.0.act(id, to_act(act), by, expected).await.map(details).map_err(to_error) })
+        Box::pin(async move {
+            let found = self.0.act(id, to_act(act), by, expected).await.map_err(to_error)?;
+            Ok(self.details(found))
+        })
+    }
+}
+
+impl MeetingDesk {
+    fn details(&self, Found { meeting, revision, created_at_ms }: Found) -> (u64, MeetingDetails) {
+        let ringing = u32::try_from(meeting.pending().count()).unwrap_or(u32::MAX);
+        let left =
+            meeting.former.iter().map(|former| LeftDetails { user: former.user.0.clone(), at_ms: former.left_at_ms });
+        let block =
+            |(user, blocked): (&UserName, &Muted)| BlockDetails { user: user.0.clone(), blocked: tracks(*blocked) };
+        let bans = meeting.bans.iter().filter(|ban| !self.0.is_over(ban.until_ms));
+        let details = MeetingDetails {
+            summary: summary(&meeting, created_at_ms, meeting.count(), ringing),
+            roster: meeting.members.iter().map(|member| shown(&meeting, member)).collect(),
+            rings: meeting.invitations.iter().map(ring).collect(),
+            left: left.collect(),
+            blocks: meeting.blocked.iter().map(block).collect(),
+            bans: bans.map(|ban| BanDetails { user: ban.user.0.clone(), until_ms: ban.until_ms }).collect(),
+        };
+        (revision, details)
     }
 }
 
@@ -51,6 +74,7 @@ fn to_act(act: MeetingAct) -> Act {
             Act::Block { user: UserName(user), track: to_track(track), blocked }
         }
         MeetingAct::Kick { user, ban_s } => Act::Kick { user: UserName(user), ban_s },
+        MeetingAct::Unban { user } => Act::Unban { user: UserName(user) },
         MeetingAct::End => Act::End,
     }
 }
@@ -96,19 +120,6 @@ fn summary(meeting: &Meeting, created_at_ms: u64, members: u32, ringing: u32) ->
         members,
         ringing,
     }
-}
-
-fn details(Found { meeting, revision, created_at_ms }: Found) -> (u64, MeetingDetails) {
-    let ringing = u32::try_from(meeting.pending().count()).unwrap_or(u32::MAX);
-    let left =
-        meeting.former.iter().map(|former| LeftDetails { user: former.user.0.clone(), at_ms: former.left_at_ms });
-    let details = MeetingDetails {
-        summary: summary(&meeting, created_at_ms, meeting.count(), ringing),
-        roster: meeting.members.iter().map(|member| shown(&meeting, member)).collect(),
-        rings: meeting.invitations.iter().map(ring).collect(),
-        left: left.collect(),
-    };
-    (revision, details)
 }
 
 fn shown(meeting: &Meeting, member: &Member) -> MemberDetails {

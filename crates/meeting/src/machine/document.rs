@@ -429,6 +429,13 @@ impl InvitationState {
     }
 }
 
+pub(super) fn track_of(muted: Muted, track: Track) -> bool {
+    match track {
+        Track::Audio => muted.audio,
+        Track::Video => muted.video,
+    }
+}
+
 pub(super) fn set_track(muted: &mut Muted, track: Track, value: bool) {
     match track {
         Track::Audio => muted.audio = value,

@@ -162,6 +162,10 @@ pub enum Request {
         user: UserName,
         ban_s: u32,
     },
+    /// Of an operator: the user may be invited again.
+    Unban {
+        user: UserName,
+    },
     Destroy,
     Roster,
     /// The sender asks for its state: a device that its ring does not know yet gets a participation. Nothing is sent.

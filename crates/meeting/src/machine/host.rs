@@ -45,17 +45,25 @@ impl Decision<'_> {
     }
 
     fn block(&mut self, by: &UserName, user: &UserName, track: Track, blocked: bool) {
+        // It is kept of those who are away, and must not outlast the wish to lift it.
+        if !blocked && self.meeting.member(user).is_none() && self.meeting.blocked.contains_key(user) {
+            return self.set_blocked(user, track, false);
+        }
         let more = blocked && !self.meeting.blocked.contains_key(user);
         if more && self.meeting.blocked.len() >= Rules::BLOCKED_MAX {
             let words = "the meeting has blocked as many users as it can: lift a block, or kick the user";
             return self.refuse(RefusalCode::Limit, words);
         }
         if self.tell_member(user, DownBody::Blocked { track, blocked, by: by.clone() }) {
-            let mut now = self.meeting.blocked(user);
-            set_track(&mut now, track, blocked);
-            self.meeting.blocked.insert(user.clone(), now);
-            self.meeting.blocked.retain(|_, blocked| *blocked != Muted::default());
+            self.set_blocked(user, track, blocked);
         }
+    }
+
+    fn set_blocked(&mut self, user: &UserName, track: Track, blocked: bool) {
+        let mut now = self.meeting.blocked(user);
+        set_track(&mut now, track, blocked);
+        self.meeting.blocked.insert(user.clone(), now);
+        self.meeting.blocked.retain(|_, blocked| *blocked != Muted::default());
     }
 
     fn kick(&mut self, by: &UserName, user: &UserName, ban_s: u32) -> Cause {

@@ -33,7 +33,7 @@ mod rules;
 mod view;
 
 pub use document::{
-    Device, DocumentError, End, Engagement, EngagementKind, Former, GlareCreate, Invitation, InvitationState,
+    Ban, Device, DocumentError, End, Engagement, EngagementKind, Former, GlareCreate, Invitation, InvitationState,
     MediaState, Meeting, Member, Timer, TimerKind,
 };
 pub use event::{

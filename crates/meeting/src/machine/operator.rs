@@ -5,8 +5,9 @@
 //! becomes of it. Nobody's microphone is opened from outside: an operator asks to unmute, as a member does.
 
 use crate::machine::decision::{Cause, Decision};
+use crate::machine::document::track_of;
 use crate::machine::event::{Actor, Callee, Request};
-use signalling::{RefusalCode, SignalId, UserName};
+use signalling::{RefusalCode, SignalId, Track, UserName};
 use uuid::Uuid;
 
 impl Decision<'_> {
@@ -19,10 +20,18 @@ impl Decision<'_> {
         self.by = Some(by.clone());
         match request {
             Request::Invite { callees } => self.invite_for_host(callees),
+            // Whoever is heard already is not disturbed.
+            Request::AskUnmute { user, track } if !self.may_unmute(&user, track) => {}
             Request::AskUnmute { user, track } => self.ask_unmute(&by, &user, track),
+            Request::Unban { user } => self.meeting.bans.retain(|ban| ban.user != user),
             of_host => return self.host_request(&by, of_host),
         }
         Cause::default()
+    }
+
+    /// `false`: it is in, and not muted.
+    fn may_unmute(&self, user: &UserName, track: Track) -> bool {
+        self.meeting.member(user).is_none_or(|member| track_of(member.muted, track))
     }
 
     fn invite_for_host(&mut self, callees: Vec<Callee>) {

@@ -72,6 +72,30 @@ async fn acts_are_told_to_terminals_and_logged_each_once() {
 }
 
 #[tokio::test]
+async fn the_log_names_whom_an_invite_has_rung_and_no_others() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    let invite = |users: &[&str]| Act::Invite { users: users.iter().map(|user| UserName::from(*user)).collect() };
+    world.act(meeting, invite(&["bob", "carol"])).await.unwrap();
+    world.find("carol.phone", "invitation").await;
+    world.act(meeting, invite(&["bob", "carol"])).await.unwrap();
+    world.act(meeting, Act::AskUnmute { user: "bob".into(), track: Track::Audio }).await.unwrap();
+    let ban = Act::Kick { user: "carol".into(), ban_s: 60 };
+    let banned = world.act(meeting, ban).await.unwrap();
+    let until_ms = banned.meeting.bans[0].until_ms;
+    assert!(!world.operator().is_over(until_ms) && world.operator().is_over(1));
+    for _ in 0..2 {
+        world.act(meeting, Act::Unban { user: "carol".into() }).await.unwrap();
+    }
+    let expected = [
+        ("invite", Value::Null, json!({ "users": ["carol"] })),
+        ("kick", json!({ "user": "carol", "was": "ringing" }), json!({ "user": "carol", "ban_s": 60 })),
+        ("unban", json!({ "user": "carol", "until_ms": until_ms }), Value::Null),
+    ];
+    assert_eq!(world.log().await, expected.map(|(action, before, after)| (action.to_owned(), before, after)));
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_refused_and_not_logged() {
     let mut world = World::new().await;
     let meeting = world.in_call().await;

@@ -7,6 +7,8 @@ use crate::meetings::{
 };
 use catalog::{By, MeetingPlace, MeetingState, MeetingsPage};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// One meeting, of the revision 7, which notes what is asked of it.
@@ -15,6 +17,9 @@ pub(super) struct OneMeeting {
     pages: Mutex<Vec<MeetingsPage>>,
     acts: Mutex<Vec<(MeetingAct, String)>>,
     refuses: Mutex<Option<MeetingError>>,
+    /// Acts are not finished.
+    is_stuck: AtomicBool,
+    stuck: AtomicUsize,
 }
 
 const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
@@ -37,7 +42,14 @@ fn summary() -> MeetingSummary {
 }
 
 fn details() -> MeetingDetails {
-    MeetingDetails { summary: summary(), roster: Vec::new(), rings: Vec::new(), left: Vec::new() }
+    MeetingDetails {
+        summary: summary(),
+        roster: Vec::new(),
+        rings: Vec::new(),
+        left: Vec::new(),
+        blocks: Vec::new(),
+        bans: Vec::new(),
+    }
 }
 
 impl OneMeeting {
@@ -67,6 +79,10 @@ impl Meetings for OneMeeting {
         expected: Option<u64>,
     ) -> MeetingFuture<'_, (u64, MeetingDetails)> {
         Box::pin(async move {
+            if self.is_stuck.load(Ordering::Relaxed) {
+                self.stuck.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
             if let Some(refused) = self.refuses.lock().unwrap().take() {
                 return Err(refused);
             }
@@ -103,7 +119,8 @@ async fn each_act_is_handed_on_with_the_key_of_who_asks() {
             json!({ "user": "ann", "track": "video" }),
             MeetingAct::Block { user: user.clone(), track, blocked: false },
         ),
-        ("/kick", json!({ "user": "ann", "ban_s": 60 }), MeetingAct::Kick { user, ban_s: 60 }),
+        ("/kick", json!({ "user": "ann", "ban_s": 60 }), MeetingAct::Kick { user: user.clone(), ban_s: 60 }),
+        ("/unban", json!({ "user": "ann" }), MeetingAct::Unban { user }),
         ("/end", Value::Null, MeetingAct::End),
     ];
     for (verb, body, act) in table {
@@ -111,6 +128,44 @@ async fn each_act_is_handed_on_with_the_key_of_who_asks() {
         assert_eq!((answer.status, answer.headers[header::ETAG].as_bytes()), (StatusCode::OK, &b"\"7\""[..]), "{verb}");
         assert_eq!(answer.text("meeting"), ID.to_string());
         assert_eq!(world.meetings.acts.lock().unwrap().pop(), Some((act, "key:desk".to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_acts_too_often_waits_and_another_does_not() {
+    let world = World::new().await;
+    let other = world.key("desk", "api", &["meetings"]).await;
+    let unmute = async |key: &str| world.post(&at("/unmute"), Some(key), json!({ "user": "ann" })).await;
+    let mut done = 0;
+    let refused = loop {
+        let answer = unmute(KEY).await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        done += 1;
+    };
+    assert_eq!(refused.refused(), (429, "too_many_requests"));
+    assert!(refused.headers.contains_key(header::RETRY_AFTER) && done >= 50, "{done} were done");
+    assert_eq!(unmute(&other).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn acts_that_are_under_way_are_bounded_though_nobody_waits_for_them() {
+    let world = World::new().await;
+    world.meetings.is_stuck.store(true, Ordering::Relaxed);
+    let stuck = || world.meetings.stuck.load(Ordering::Relaxed);
+    for _ in 0..2 {
+        let mut asked = JoinSet::new();
+        for _ in 0..20 {
+            let answer = world.router.clone().oneshot(request("POST", &at("/end"), Some(KEY), Value::Null));
+            asked.spawn(async move { drop(answer.await) });
+        }
+        devices::until("acts are under way", || stuck() == ACTS_AT_ONCE).await;
+        for _ in 0..20 {
+            world.ask("GET", "/api/v1/groups", Value::Null).await;
+        }
+        assert_eq!(stuck(), ACTS_AT_ONCE);
+        drop(asked);
     }
 }
 

@@ -193,6 +193,25 @@ fn a_block_outlives_the_stay() {
 }
 
 #[test]
+fn a_block_of_somebody_who_is_away_can_be_lifted_and_none_can_be_set() {
+    let mut world = three();
+    let block = |blocked| Request::Block { user: "carol".into(), track: Track::Audio, blocked };
+    world.request("alice.phone", block(true));
+    world.request("carol.phone", Request::Leave);
+    world.forget();
+    world.request("alice.phone", block(false));
+    assert!(world.document().blocked.is_empty());
+    assert_eq!(world.got("alice.phone"), ["roster_changed"]);
+    for blocked in [true, false] {
+        world.request("alice.phone", block(blocked));
+        assert_eq!(world.got("alice.phone"), ["refused(not_allowed)"]);
+    }
+    world.invite("bob.phone", "carol");
+    world.accept("carol.phone");
+    assert!(!world.document().blocked(&"carol".into()).audio);
+}
+
+#[test]
 fn a_request_that_changes_nothing_is_answered_by_the_roster() {
     let mut world = World::in_call();
     let rev = world.document().rev;

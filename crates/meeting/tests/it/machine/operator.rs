@@ -103,3 +103,33 @@ fn what_an_operator_cannot_do_is_refused_and_changes_nothing() {
     let carol = world.callee("carol");
     assert_eq!(refused(&mut world, Request::Invite { callees: vec![carol] }), RefusalCode::Limit);
 }
+
+#[test]
+fn who_is_not_muted_is_not_asked_to_unmute() {
+    let mut world = World::in_call();
+    let decided = ask(&mut world, Request::AskUnmute { user: "bob".into(), track: Track::Audio });
+    assert_eq!((decided.refused, decided.sends.len(), decided.changed), (None, 0, false));
+    let dave = Request::AskUnmute { user: "dave".into(), track: Track::Audio };
+    assert_eq!(refused(&mut world, dave), RefusalCode::NotAllowed);
+}
+
+#[test]
+fn a_ban_is_lifted_by_an_operator_and_by_nobody_else() {
+    let mut world = World::in_call();
+    world.invite("alice.phone", "carol");
+    world.accept("carol.phone");
+    for _ in 0..2 {
+        assert_eq!(ask(&mut world, Request::Kick { user: "carol".into(), ban_s: u32::MAX }).refused, None);
+        let carol = world.callee("carol");
+        assert_eq!(refused(&mut world, Request::Invite { callees: vec![carol] }), RefusalCode::NotAllowed);
+        world.forget();
+        world.request("alice.phone", Request::Unban { user: "carol".into() });
+        assert_eq!(world.got("alice.phone"), ["refused(invalid)"]);
+        assert!(ask(&mut world, Request::Unban { user: "carol".into() }).changed);
+        let again = ask(&mut world, Request::Unban { user: "carol".into() });
+        assert_eq!((again.refused, again.changed), (None, false), "it is so already");
+        world.forget();
+        world.invite("alice.phone", "carol");
+        world.accept("carol.phone");
+    }
+}
