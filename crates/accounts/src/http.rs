@@ -62,10 +62,14 @@ use utoipa_axum::routes;
 /// The longest request body.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// Questions to the broker and the queue that are answered at once; the others wait in their order.
+/// Questions to the broker that are answered at once, from memory; the others wait in their order.
 const QUESTIONS_AT_ONCE: usize = 16;
 /// The same of purges, which wait for the disk and so hold up nothing else.
 const PURGES_AT_ONCE: usize = 4;
+/// The same of messages that are published, looked at and dropped.
+const LOOKS_AT_ONCE: usize = 16;
+/// The same of looks at the whole server, for which its data directory is walked through.
+const SERVER_LOOKS_AT_ONCE: usize = 2;
 /// The same of acts in meetings: those in one meeting are decided one after the other anyway.
 const ACTS_AT_ONCE: usize = 4;
 
@@ -106,9 +110,11 @@ struct Api {
     /// Held from the check whether a device may be registered to its registration; the catalog serves its writers one by
     /// one anyway.
     registering: Mutex<()>,
-    /// Questions to the broker and the queue, at once.
+    /// Questions to the broker, at once.
     questions: Arc<Semaphore>,
     purges: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
+    server_looks: Arc<Semaphore>,
     acts: Arc<Semaphore>,
     rates: Rates,
 }
@@ -129,7 +135,17 @@ fn unavailable(error: CatalogError) -> Problem {
 pub fn router(state: HttpState) -> Router {
     let at_once = |count| Arc::new(Semaphore::new(count));
     let [questions, purges, acts] = [QUESTIONS_AT_ONCE, PURGES_AT_ONCE, ACTS_AT_ONCE].map(at_once);
-    let api = Arc::new(Api { state, registering: Mutex::new(()), questions, purges, acts, rates: Rates::default() });
+    let [looks, server_looks] = [LOOKS_AT_ONCE, SERVER_LOOKS_AT_ONCE].map(at_once);
+    let api = Arc::new(Api {
+        state,
+        registering: Mutex::new(()),
+        questions,
+        purges,
+        looks,
+        server_looks,
+        acts,
+        rates: Rates::default(),
+    });
     let (router, _) = described().split_for_parts();
     router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api)
 }

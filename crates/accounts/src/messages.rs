@@ -114,6 +114,8 @@ pub enum NotPublished {
     TooLarge { max: usize },
     #[error("the properties cannot be sent")]
     Properties,
+    #[error("the queue takes no such message: {0}")]
+    Invalid(String),
     #[error("the server takes no messages at the moment: {0}")]
     Unavailable(String),
 }

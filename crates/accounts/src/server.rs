@@ -1,5 +1,6 @@
 //! What an owner sees of the server: the values, and the trait [`ServerView`] by which the API is given them.
 
+use crate::clients::Turn;
 use serde::Serialize;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +10,8 @@ use utoipa::ToSchema;
 pub trait ServerView: Send + Sync {
     /// On this host.
     fn https_port(&self) -> u16;
-    fn state(&self) -> Pin<Box<dyn Future<Output = ServerState> + Send + '_>>;
+    /// The turn is held until all has been looked at, also if nobody waits for that any more.
+    fn state(&self, turn: Turn) -> Pin<Box<dyn Future<Output = ServerState> + Send + '_>>;
     fn configuration(&self) -> Vec<Setting>;
 }
 

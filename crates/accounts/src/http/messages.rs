@@ -73,7 +73,7 @@ fn not_published(refused: NotPublished) -> Problem {
         NotPublished::Refused(PublishRefusal::Scope | PublishRefusal::NotGranted) => Code::Forbidden,
         NotPublished::Topic | NotPublished::Refused(_) => Code::InvalidTopic,
         NotPublished::TooLarge { .. } => Code::BodyTooLarge,
-        NotPublished::Properties => Code::InvalidBody,
+        NotPublished::Properties | NotPublished::Invalid(_) => Code::InvalidBody,
         NotPublished::Unavailable(_) => Code::Unavailable,
     };
     let problem = Problem::new(code, refused.to_string());
@@ -136,7 +136,7 @@ pub(super) struct MessageQuery {
 }
 
 async fn turn(api: &Api) -> Result<Turn, Problem> {
-    let turn = timeout(ANSWERS_WITHIN, Arc::clone(&api.questions).acquire_owned()).await;
+    let turn = timeout(ANSWERS_WITHIN, Arc::clone(&api.looks).acquire_owned()).await;
     let words = "very many ask at once; try again in a moment";
     turn.ok().and_then(Result::ok).map(Turn::of).ok_or_else(|| Problem::new(Code::Unavailable, words).retry_after(1))
 }
@@ -231,11 +231,17 @@ pub(super) async fn drop_dead_letter(
     if !messages.holds(&topic, &message_id) {
         return Err(refusals.unknown());
     }
-    // Before it is done, as for what is ordered of devices.
     let after = serde_json::to_value(Dropped { group: &group, message_id: &message_id }).ok();
     let note = Note { action: "drop", kind: Kind::DeadLetter, subject: format!("{group}/{message_id}"), after };
-    api.apply(holder.by(), Change::Note(note), None).await.map_err(|error| refusals.refuse(error))?;
     let turn = turn(&api).await?;
-    let is_gone = answered(messages.remove(topic, message_id.clone(), turn)).await?.map_err(no_messages)?;
+    // First in the log, as what is ordered of devices; and then it is done, also if the caller hangs up.
+    let (api, by, removed) = (Arc::clone(&api), holder.by(), message_id.clone());
+    let task = tokio::spawn(async move {
+        let noted = api.apply(by, Change::Note(note), None).await;
+        noted.map_err(|error| Refusals::of("dead letter", &removed).refuse(error))?;
+        answered(api.state.messages.remove(topic, removed, turn)).await?.map_err(no_messages)
+    });
+    let lost = || Err(Problem::new(Code::Unavailable, "the letter was not dropped; try again").retry_after(1));
+    let is_gone = task.await.unwrap_or_else(|_| lost())?;
     if is_gone { Ok(StatusCode::NO_CONTENT) } else { Err(refusals.unknown()) }
 }

@@ -11,6 +11,7 @@ use accounts::messages::{
 use mqtt::codec::{PropertiesBuf, Property, Publish};
 use mqtt::topic::TopicName;
 use mqtt::{Delivery, PacketId};
+use queue::SendError;
 use tokio::sync::oneshot;
 
 use super::known_topic::{KnownTopic, Receiver};
@@ -19,50 +20,64 @@ use super::post::Notice;
 use super::publish::{Author, Authorized, compose};
 use crate::shared::Shared;
 
-/// The places that a message goes to.
-struct Places {
-    queue: Option<(queue::TopicName, queue::Message)>,
-    receiver: Option<(String, oneshot::Receiver<Placed>)>,
-    subscribers: Vec<oneshot::Receiver<Placed>>,
-    /// It goes to those that are told of it now; else from the queue.
-    is_for_subscribers: bool,
-}
-
-/// `None`: a place has stopped, or cannot say whether it keeps the message.
+/// `None`: a place has stopped, or cannot say whether it keeps the message. What was begun is finished, also if the caller goes
+/// away: what the queue has reaches the others.
 pub(crate) async fn publish(
     shared: Arc<Shared>,
     publication: Publication,
     turn: Turn,
 ) -> Option<Result<Published, NotPublished>> {
-    let places = match send(&shared, &publication, &turn) {
-        Ok(places) => places,
+    tokio::spawn(async move { route(&shared, &publication, &turn).await }).await.ok()?
+}
+
+async fn route(shared: &Shared, publication: &Publication, turn: &Turn) -> Option<Result<Published, NotPublished>> {
+    let Authorized { message, keep, routes } = match authorized(shared, publication) {
+        Ok(authorized) => authorized,
         Err(refused) => {
             shared.counts.refused_publishes.one();
             return Some(Err(refused));
         }
     };
+    shared.counts.received.one();
+    let is_for_subscribers = routes.queue.is_none() && routes.p2p.is_none() || routes.subscribers.len() > 0;
     let mut published = Published::default();
-    if let Some((topic, message)) = places.queue {
+    // First: nobody is told of what the queue refuses.
+    if let Some((topic, message)) = routes.queue {
         shared.counts.to_queue.one();
         match shared.queue.send_wait(&topic, message).await {
             Ok(id) => {
                 let (topic, message_id) = (topic.to_string(), id.to_string());
                 published.queue = Some(QueuePlace { topic, message_id });
             }
-            Err(error) => return Some(Err(NotPublished::Unavailable(error.to_string()))),
+            Err(refused @ SendError::Invalid(_)) => return Some(Err(NotPublished::Invalid(refused.to_string()))),
+            Err(refused) => return Some(Err(NotPublished::Unavailable(refused.to_string()))),
         }
     }
-    if let Some((client_id, answer)) = places.receiver {
+    let order = |worker: usize, make: &dyn Fn(oneshot::Sender<Placed>) -> Order| {
+        let (answer, answered) = oneshot::channel();
+        if let Some(address) = shared.workers.get(worker) {
+            address.notify(Notice::Ordered(make(answer)));
+        }
+        answered
+    };
+    let receiver = routes.p2p.map(|Receiver { client, owner }| {
+        let deliver =
+            |answer| Order::Deliver { to: client.clone(), message: message.clone(), keep, answer, turn: turn.clone() };
+        (client.as_str().to_owned(), order(owner, &deliver))
+    });
+    let fan_out = |answer| Order::FanOut { message: message.clone(), answer, turn: turn.clone() };
+    let subscribers: Vec<_> = routes.subscribers.iter().map(|worker| order(worker, &fan_out)).collect();
+    if let Some((client_id, answer)) = receiver {
         let Placed { online, outcome, .. } = answer.await.ok()?;
         published.receiver = Some(ReceiverPlace { client_id, online: online > 0, outcome });
     }
-    if places.is_for_subscribers {
-        published.subscribers = Some(all(places.subscribers).await?);
+    if is_for_subscribers {
+        published.subscribers = Some(all(subscribers).await?);
     }
     Some(Ok(published))
 }
 
-fn send(shared: &Shared, publication: &Publication, turn: &Turn) -> Result<Places, NotPublished> {
+fn authorized(shared: &Shared, publication: &Publication) -> Result<Authorized, NotPublished> {
     let Publication { by, topic, payload, at_least_once, expiry_s, properties } = publication;
     let max = shared.limits.payload_bytes_max;
     if payload.len() > max {
@@ -89,25 +104,7 @@ fn send(shared: &Shared, publication: &Publication, turn: &Turn) -> Result<Place
     };
     let author = Author { name: &name, client: None, user: None, may_collapse: true };
     let meter = shared.memory.meter_of_tasks();
-    let composed = compose(shared, meter, &publish, &known, &author, shared.clock.now_ms());
-    let Authorized { message, keep, routes } = composed.map_err(|_| NotPublished::Topic)?;
-    shared.counts.received.one();
-    let order = |worker: usize, make: &dyn Fn(oneshot::Sender<Placed>) -> Order| {
-        let (answer, answered) = oneshot::channel();
-        if let Some(address) = shared.workers.get(worker) {
-            address.notify(Notice::Ordered(make(answer)));
-        }
-        answered
-    };
-    let is_for_subscribers = routes.queue.is_none() && routes.p2p.is_none() || routes.subscribers.len() > 0;
-    let receiver = routes.p2p.map(|Receiver { client, owner }| {
-        let deliver =
-            |answer| Order::Deliver { to: client.clone(), message: message.clone(), keep, answer, turn: turn.clone() };
-        (client.as_str().to_owned(), order(owner, &deliver))
-    });
-    let fan_out = |answer| Order::FanOut { message: message.clone(), answer, turn: turn.clone() };
-    let subscribers = routes.subscribers.iter().map(|worker| order(worker, &fan_out)).collect();
-    Ok(Places { queue: routes.queue, receiver, subscribers, is_for_subscribers })
+    compose(shared, meter, &publish, &known, &author, shared.clock.now_ms()).map_err(|_| NotPublished::Topic)
 }
 
 /// By the same rules as a PUBLISH of a service.

@@ -222,9 +222,13 @@ async fn a_revoked_login_lets_nobody_in_and_a_new_one_is_the_same_device() {
 
 /// Asks, and hangs up as soon as the change is made.
 async fn hang_up_after_the_change(world: &World, path: &str) {
+    hang_up_after(world, "POST", path).await;
+}
+
+pub(super) async fn hang_up_after(world: &World, method: &str, path: &str) {
     let mut number = world.catalog.change_number();
     let before = *number.borrow_and_update();
-    let mut asked = Box::pin(world.ask("POST", path, Value::Null));
+    let mut asked = Box::pin(world.ask(method, path, Value::Null));
     tokio::select! {
         biased;
         changed = number.changed() => changed.unwrap(),

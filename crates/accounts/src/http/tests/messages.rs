@@ -49,6 +49,7 @@ impl Messages for FakeMessages {
             "none/x" => Err(NotPublished::Refused(PublishRefusal::UnknownParent)),
             "closed/x" => Err(NotPublished::Refused(PublishRefusal::Scope)),
             "large/x" => Err(NotPublished::TooLarge { max: 7 }),
+            "wide/x" => Err(NotPublished::Invalid("its properties have too many bytes".to_owned())),
             "full/x" => Err(NotPublished::Unavailable("the log is full".to_owned())),
             "+/x" => Err(NotPublished::Topic),
             _ => {
@@ -99,11 +100,13 @@ async fn messages_that_are_under_way_are_bounded_though_nobody_waits_for_them() 
             let answer = world.router.clone().oneshot(request("POST", "/api/v1/messages", Some(KEY), body));
             asked.spawn(async move { drop(answer.await) });
         }
-        devices::until("messages are under way", || stuck() == QUESTIONS_AT_ONCE).await;
+        devices::until("messages are under way", || stuck() == LOOKS_AT_ONCE).await;
         for _ in 0..20 {
             world.ask("GET", "/api/v1/groups", Value::Null).await;
         }
-        assert_eq!(stuck(), QUESTIONS_AT_ONCE);
+        assert_eq!(stuck(), LOOKS_AT_ONCE);
+        let devices = world.post("/api/v1/devices:query", Some(KEY), json!({ "client_ids": ["GID_dev@@@d1"] })).await;
+        assert_eq!(devices.status, StatusCode::OK, "what is answered from memory waits for no disk");
         drop(asked);
     }
 }
@@ -143,6 +146,7 @@ async fn a_message_that_goes_nowhere_is_refused_with_the_cause() {
         (json!({ "topic": "+/x" }), (400, "invalid_topic"), "wildcard"),
         (json!({ "topic": "closed/x" }), (403, "forbidden"), "the scope topics"),
         (json!({ "topic": "large/x" }), (413, "body_too_large"), "7 bytes"),
+        (json!({ "topic": "wide/x" }), (400, "invalid_body"), "too many bytes"),
         (json!({ "topic": "full/x" }), (503, "unavailable"), "the log is full"),
         (json!({ "topic": "a", "payload": "a", "payload_base64": "AA==" }), (400, "invalid_body"), "not both"),
         (json!({ "topic": "a", "payload_base64": "?" }), (400, "invalid_body"), "base64"),
@@ -208,4 +212,12 @@ async fn a_dead_letter_is_dropped_and_the_log_says_so() {
     let other = world.ask("DELETE", "/api/v1/queue-groups/others/dead-letters/0000000000000040", Value::Null).await;
     assert_eq!(other.refused(), (404, "not_found"));
     assert_eq!(*world.catalog.change_number().borrow(), 1);
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_dropped_although_its_caller_hangs_up_once_it_is_in_the_log() {
+    let world = World::new().await;
+    let path = format!("/api/v1/queue-groups/workers/dead-letters/{HELD}");
+    devices::hang_up_after(&world, "DELETE", &path).await;
+    devices::until("the letter is dropped", || !world.messages.removed.lock().unwrap().is_empty()).await;
 }

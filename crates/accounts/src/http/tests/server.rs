@@ -1,6 +1,7 @@
 //! The server as its owner and as everybody sees it.
 
 use super::*;
+use crate::clients::Turn;
 use crate::server::{DataState, HealthState, LogState, PartState, ServerState, ServerView, Setting};
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -12,7 +13,7 @@ impl ServerView for FakeServer {
         8443
     }
 
-    fn state(&self) -> Pin<Box<dyn Future<Output = ServerState> + Send + '_>> {
+    fn state(&self, _: Turn) -> Pin<Box<dyn Future<Output = ServerState> + Send + '_>> {
         let part = PartState { part: "catalog", ok: false, detail: Some("takes no writes".to_owned()) };
         Box::pin(ready(ServerState {
             version: "1.2.3".to_owned(),

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::http::{Health, ListenerCounts};
 use crate::serve::descriptors::Descriptors;
 use crate::serve::endpoints::BoundAddresses;
+use accounts::clients::Turn;
 use accounts::server::{
     CertificateState, DataState, LimitState, ListenerState, LogState, QUEUE_TOPICS_MAX, QueueGroupState,
     QueueTopicState, ServerState, ServerView, Setting,
@@ -72,11 +73,15 @@ impl ServerView for View {
         self.bound.https.port()
     }
 
-    fn state(&self) -> Pin<Box<dyn Future<Output = ServerState> + Send + '_>> {
-        Box::pin(async {
+    fn state(&self, turn: Turn) -> Pin<Box<dyn Future<Output = ServerState> + Send + '_>> {
+        Box::pin(async move {
             let (data_dir, queue) = (self.data_dir.clone(), self.queue.clone());
             // Both read what may be much.
-            let looked = tokio::task::spawn_blocking(move || (DirectorySize::of(&data_dir), queue.describe_all()));
+            let looked = tokio::task::spawn_blocking(move || {
+                let looked = (DirectorySize::of(&data_dir), queue.describe_all());
+                drop(turn);
+                looked
+            });
             let (disk, topics) = looked.await.unwrap_or_default();
             self.state_with(disk, topics)
         })
