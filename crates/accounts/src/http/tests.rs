@@ -542,6 +542,7 @@ fn the_document_names_every_route_with_its_answers() {
         "/api/v1/meetings/{meeting}/invite",
         "/api/v1/meetings/{meeting}/kick",
         "/api/v1/meetings/{meeting}/mute",
+        "/api/v1/meetings/{meeting}/unban",
         "/api/v1/meetings/{meeting}/unblock",
         "/api/v1/meetings/{meeting}/unmute",
         "/api/v1/messages",
