@@ -55,6 +55,10 @@ pub(crate) enum Document {
     Configuration,
     /// The reference of the command line, in Markdown.
     Cli,
+    /// The signals between terminals and the meeting service, in Markdown.
+    Signalling,
+    /// Their JSON schema.
+    SignallingSchema,
 }
 
 #[derive(Debug, Args)]

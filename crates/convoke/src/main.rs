@@ -88,6 +88,8 @@ fn text_of(document: Document) -> Result<String> {
         Document::Openapi => Ok(serde_json::to_string_pretty(&convoke::openapi())?),
         Document::Configuration => Ok(convoke::config::markdown()),
         Document::Cli => Ok(reference::markdown(Cli::command())),
+        Document::Signalling => Ok(meeting::reference::page()),
+        Document::SignallingSchema => Ok(signalling::schema::document()),
     }
 }
 

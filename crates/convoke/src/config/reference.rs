@@ -10,12 +10,16 @@ const HEAD: &str = "# Configuration\n\n\
     an unknown key is refused. In an address port 0 is any free one; what was taken is printed when the server is ready.\n\
     This page is generated.\n";
 
+/// Has keys in builds for tests alone, which are nobody else's matter.
+const SECTION_OF_TESTS: &str = "test";
+
 /// One table a section.
 pub fn markdown() -> String {
     let schema = schemars::schema_for!(Raw).to_value();
     let defaults = serde_json::to_value(Raw::default()).expect("the defaults are plain values");
     let mut text = String::from(HEAD);
-    for (section, keys) in defaults.as_object().into_iter().flatten() {
+    let sections = defaults.as_object().into_iter().flatten();
+    for (section, keys) in sections.filter(|(section, _)| *section != SECTION_OF_TESTS) {
         let _ = write!(text, "\n## `[{section}]`\n\n| key | default | |\n|---|---|---|\n");
         let definition = definition_of(&schema, section);
         for (key, default) in keys.as_object().into_iter().flatten() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 #[test]
 fn the_committed_reference_page_is_the_one_of_the_table() {
-    let remedy = "cargo run -p meeting --example reference > docs/signalling.md";
+    let remedy = "make generate";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/signalling.md");
     assert_eq!(std::fs::read_to_string(path).unwrap(), meeting::reference::page(), "stale: {remedy}");
 }
