@@ -50,6 +50,7 @@ impl Server {
     }
 
     fn source(&self) -> Source {
+        crate::install_crypto();
         Source::within(self.url.clone(), None, Duration::from_secs(2)).expect("a client")
     }
 
@@ -165,6 +166,7 @@ async fn keys_are_rotated_when_a_login_names_a_new_one_and_stay_while_the_url_is
 
 #[test]
 fn an_authority_that_is_none_names_the_file() {
+    crate::install_crypto();
     let url: Url = "https://login.example.org/jwks".parse().expect("a URL");
     let words = format!("{:#}", Source::new(url, Some(Path::new("Cargo.toml"))).err().expect("refused"));
     assert!(words.contains("Cargo.toml") && words.contains("jwks_ca"), "{words}");
