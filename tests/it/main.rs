@@ -11,6 +11,7 @@ mod documents;
 mod full_disk;
 mod full_file_system;
 mod gaps;
+mod idempotency;
 mod kill_under_load;
 mod login;
 mod metrics;

@@ -24,6 +24,7 @@ mod login;
 mod meetings;
 mod messages;
 mod names;
+mod once;
 mod owner;
 mod people;
 mod rates;
@@ -50,6 +51,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
 use axum::routing::options;
 use catalog::{Catalog, CatalogError};
+use once::Requests;
 use problem::{Code, Problem};
 use rates::Rates;
 use std::sync::Arc;
@@ -117,6 +119,8 @@ struct Api {
     server_looks: Arc<Semaphore>,
     acts: Arc<Semaphore>,
     rates: Rates,
+    /// With an idempotency key.
+    requests: Requests,
 }
 
 impl Api {
@@ -145,6 +149,7 @@ pub fn router(state: HttpState) -> Router {
         server_looks,
         acts,
         rates: Rates::default(),
+        requests: Requests::default(),
     });
     let (router, _) = described().split_for_parts();
     router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api)

@@ -31,6 +31,7 @@ pub mod messages;
 mod network;
 mod recent;
 pub mod revocation;
+pub mod sealing;
 pub mod server;
 pub mod token;
 

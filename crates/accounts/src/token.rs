@@ -24,6 +24,7 @@ pub(crate) use pairs::pairs;
 pub use resource::{ResourceError, check_resource};
 pub use types::TokenType;
 
+use crate::sealing::Sealing;
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -149,6 +150,7 @@ struct Inner {
     instance: String,
     signing: EncodingKey,
     verifying: DecodingKey,
+    sealing: Option<Sealing>,
     rules: Validation,
 }
 
@@ -165,7 +167,13 @@ impl TokenKey {
         // Expiry is judged by the service's clock.
         rules.validate_exp = false;
         let (signing, verifying) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
-        Self(Arc::new(Inner { kid, instance: instance.to_owned(), signing, verifying, rules }))
+        let sealing = Sealing::new(secret);
+        Self(Arc::new(Inner { kid, instance: instance.to_owned(), signing, verifying, sealing, rules }))
+    }
+
+    /// Under a key of its own that is derived from the same secret.
+    pub(crate) fn sealing(&self) -> Option<&Sealing> {
+        self.0.sealing.as_ref()
     }
 
     /// # Errors

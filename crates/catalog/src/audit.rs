@@ -210,6 +210,9 @@ pub enum ApplyError {
     ActorGone,
     #[error("there are {max} already, and no more may be")]
     TooMany { max: u32 },
+    /// Of [`Answers::apply_and_keep`](crate::Answers::apply_and_keep) alone.
+    #[error("the request was answered already")]
+    Answered,
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }

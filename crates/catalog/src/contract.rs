@@ -7,6 +7,7 @@
 //! ```
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+pub mod answers;
 pub mod audit;
 pub mod devices;
 pub mod history;
@@ -124,6 +125,13 @@ macro_rules! catalog_contract {
                 the_log_is_read_from_its_end_and_by_what_is_asked_for
                 lists_come_in_pages
                 old_rows_are_pruned_and_the_numbers_go_on
+            ]
+            answers [
+                an_answer_is_kept_with_its_change_and_over_a_crash
+                a_request_that_is_answered_changes_nothing_more
+                a_refused_change_keeps_no_answer_and_one_that_finds_all_as_wished_does
+                an_answer_is_kept_for_its_time
+                the_answers_to_a_key_go_with_it
             ]
             seeds [
                 what_was_seeded_once_is_kept_over_starts_as_its_owner_has_made_it

@@ -8,6 +8,7 @@
 //! [`Meetings::commit`] is one transaction: all of it or nothing. Times are milliseconds since 1970.
 
 pub mod accounts;
+pub mod answers;
 pub mod audit;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -21,6 +22,7 @@ pub mod text;
 pub mod topics;
 
 pub use accounts::{Accounts, ApiKey, Device, DeviceFilter, DeviceInfo, DeviceState, LoginLink, User};
+pub use answers::{Answer, AnswerKey, Answers};
 pub use audit::{
     Actor, Applied, ApplyError, Audit, AuditEntry, AuditPage, AuditRow, By, Change, ChangeRow, Cut, KeyUpdate, Kind,
     Note, Order, Page, Row, Uses,
@@ -57,7 +59,7 @@ pub enum CatalogError {
 }
 
 /// All subjects of one store.
-pub trait Catalog: Accounts + Topics + Presence + Meetings + Audit + Seeds {
+pub trait Catalog: Accounts + Topics + Presence + Meetings + Audit + Answers + Seeds {
     /// Deletes handled requests, ended meetings, and all else for which [`limits`] has a time, once that is over;
     /// returns how many rows.
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;

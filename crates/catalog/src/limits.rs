@@ -36,5 +36,9 @@ pub const AUDIT_OF_MEETINGS_MAX: u32 = 1_000_000;
 pub const REVOKED_TOKENS_MAX: u32 = 20_000;
 /// A revoked token is forgotten so long after its time: a clock may be set back.
 pub const REVOKED_TOKEN_KEEP_MS: u64 = DAY_MS;
+/// How long the answer to a request with an idempotency key is kept.
+pub const ANSWER_KEEP_MS: u64 = DAY_MS;
+/// Answers that are kept for one caller; the oldest go first.
+pub const ANSWERS_PER_CALLER_MAX: u32 = 10_000;
 /// How long a login link whose time is over is still listed.
 pub const EXPIRED_LINK_KEEP_MS: u64 = 30 * DAY_MS;

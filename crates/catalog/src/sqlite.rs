@@ -56,6 +56,7 @@ macro_rules! write_access {
 }
 
 mod accounts;
+mod answers;
 mod apply;
 mod audit;
 mod checkpoint;

@@ -21,6 +21,7 @@ pub enum Code {
     InvalidToken,
     InvalidQuery,
     InvalidHost,
+    InvalidIdempotencyKey,
     NotFound,
     MethodNotAllowed,
     SlowRequest,
@@ -32,6 +33,9 @@ pub enum Code {
     MeetingOver,
     NotAllowed,
     Limit,
+    IdempotencyKeyBusy,
+    IdempotencyAnswerLost,
+    IdempotencyKeyReused,
     Forbidden,
     ApiKeyRequired,
     LoginRefused,
@@ -56,6 +60,7 @@ impl Code {
             | Self::InvalidToken
             | Self::InvalidQuery
             | Self::InvalidHost
+            | Self::InvalidIdempotencyKey
             | Self::UnknownGroup => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownUser | Self::NotFound => StatusCode::NOT_FOUND,
@@ -68,7 +73,10 @@ impl Code {
             | Self::InUse
             | Self::MeetingOver
             | Self::NotAllowed
-            | Self::Limit => StatusCode::CONFLICT,
+            | Self::Limit
+            | Self::IdempotencyKeyBusy
+            | Self::IdempotencyAnswerLost => StatusCode::CONFLICT,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Stale => StatusCode::PRECONDITION_FAILED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::ApiKeyRequired | Self::LoginRefused | Self::LoginEnded | Self::LoginExpired => {
@@ -94,6 +102,7 @@ impl Code {
             Self::InvalidToken => "This cannot be a token",
             Self::InvalidQuery => "The query cannot be read",
             Self::InvalidHost => "The request names no host, or more than one",
+            Self::InvalidIdempotencyKey => "This cannot be an idempotency key",
             Self::NotFound => "There is nothing at this path",
             Self::MethodNotAllowed => "This path does not take this method",
             Self::SlowRequest => "The request took too long",
@@ -105,6 +114,9 @@ impl Code {
             Self::MeetingOver => "The meeting is over",
             Self::NotAllowed => "This cannot be done in the meeting",
             Self::Limit => "There are too many",
+            Self::IdempotencyKeyBusy => "The first request with this key is being done",
+            Self::IdempotencyAnswerLost => "The answer cannot be read any more",
+            Self::IdempotencyKeyReused => "The key is that of another request",
             Self::Forbidden => "The key may not do that",
             Self::ApiKeyRequired => "A valid API key is needed",
             Self::LoginRefused => "The login was refused",

@@ -35,9 +35,9 @@ pub fn sha256_hex(secret: &str) -> String {
     hex(&sha256(secret))
 }
 
-pub(super) fn sha256(text: &str) -> [u8; 32] {
+pub(super) fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
     let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    hash.copy_from_slice(digest(&SHA256, text.as_ref()).as_ref());
     hash
 }
 

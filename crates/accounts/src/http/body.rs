@@ -18,21 +18,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.status()))?;
-        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        let value = object(text).map_err(|error| {
-            Problem::new(Code::InvalidBody, format!("the body is not the JSON object that is expected here: {error}"))
-        })?;
-        Ok(Self(value))
+        object(&bytes).map(Self)
     }
 }
 
+/// # Errors
+/// It is none that can be meant here.
+pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let text: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
+    read(text).map_err(|error| {
+        Problem::new(Code::InvalidBody, format!("the body is not the JSON object that is expected here: {error}"))
+    })
+}
+
 /// Not from the text at once: a struct would also be read from an array.
-fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
     let fields: Map<String, Value> = serde_json::from_slice(text)?;
     serde_json::from_value(Value::Object(fields))
 }
 
-fn unread(status: StatusCode) -> Problem {
+pub(super) fn unread(status: StatusCode) -> Problem {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(Code::BodyTooLarge, "the body has more than 16 KiB; send only the fields of the request");
     }

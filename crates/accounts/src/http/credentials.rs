@@ -1,6 +1,7 @@
 //! Device credentials: how a device is registered, renewed and removed, and what its terminal is given.
 
 use super::api_keys::hex;
+use super::once::Ticket;
 use super::owner::Refusals;
 use super::{Api, unavailable};
 use crate::access::{ClientId, account_of_user};
@@ -141,13 +142,16 @@ pub(super) async fn issue(
     by: By,
     reserved: Reserved<'_>,
     user: User,
+    ticket: &Ticket,
     gone: impl FnOnce() -> Problem,
 ) -> Result<Terminal, Problem> {
     let Reserved { client_id, mut replaces, registering, turn } = reserved;
     for _ in 0..TRIES {
         let device = new_device(&client_id, &user.user, api.now_ms())?;
-        let change = Change::PutDevice { device: device.clone(), replaces };
-        let done = match api.commit(by.clone(), change, None).await {
+        let answer = terminal(api, device.clone(), user.shown_name().into_owned());
+        let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
+        let change = Change::PutDevice { device, replaces };
+        let done = match api.commit_once(by.clone(), change, None, sealed).await {
             Err(ApplyError::Stale { .. }) => {
                 replaces = claim(api, &client_id, &user.user).await?;
                 continue;
@@ -158,7 +162,7 @@ pub(super) async fn issue(
         // Others need not wait until the connection of the login before has ended.
         drop((registering, turn));
         api.in_force(&done, false).await;
-        return Ok(terminal(api, device, user.shown_name().into_owned()));
+        return Ok(answer);
     }
     let words = "the device was changed again and again while it was registered; try again";
     Err(Problem::new(Code::Unavailable, words).retry_after(1))

@@ -6,6 +6,7 @@
 use super::Api;
 use super::credentials::{asked, new_credential, no_answer};
 use super::devices::find;
+use super::once::{Nothing, Once, OnceHeader, RefusedOnce};
 use super::owner::{Devices, Expected, Holder, Named, Refusals, Refused, RefusedAbsent, RefusedOne};
 use crate::clients::{Answer, Clients, Purged, Turn};
 use axum::Json;
@@ -85,17 +86,19 @@ pub(super) async fn purge_device(
 /// when it has a new login.
 #[utoipa::path(
     post, path = "/api/v1/devices/{client_id}/revoke", tag = "devices", security(("api_key" = ["devices"])),
-    params(("client_id" = String, Path)), responses((status = 204), Refused, RefusedOne)
+    params(("client_id" = String, Path), OnceHeader), responses((status = 204), Refused, RefusedOne, RefusedOnce)
 )]
 pub(super) async fn revoke_device(
     State(api): State<Arc<Api>>,
     holder: Holder<Devices>,
     Named(client_id): Named<String>,
     Expected(expected): Expected,
+    Once { ticket, .. }: Once<Nothing>,
 ) -> Result<StatusCode, Problem> {
     let refusals = Refusals::of("device", &client_id);
     let (key_id, secret) = new_credential()?;
     let revoke = Change::RevokeDevice { client_id: client_id.clone(), key_id, secret };
-    api.apply(holder.by(), revoke, expected).await.map_err(|error| refusals.refuse(error))?;
+    let sealed = ticket.seal(api.now_ms(), None::<&()>)?;
+    api.apply_once(holder.by(), revoke, expected, sealed).await.map_err(|error| refusals.refuse(error))?;
     Ok(StatusCode::NO_CONTENT)
 }

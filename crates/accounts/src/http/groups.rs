@@ -1,7 +1,7 @@
 //! Routes for Group IDs.
 
 use super::Api;
-use super::body::Body;
+use super::once::{Once, OnceHeader, RefusedOnce};
 use super::owner::{Asked, Expected, Force, Groups, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged};
 use super::unavailable;
 use crate::access::check_group_id;
@@ -51,16 +51,18 @@ pub(super) async fn list_groups(
 
 /// Creates a Group ID; one that exists stays as it is.
 #[utoipa::path(
-    post, path = "/api/v1/groups", tag = "groups", security(("api_key" = ["groups"])), request_body = GroupRequest,
-    responses((status = 200, body = GroupAnswer), Refused, RefusedOne)
+    post, path = "/api/v1/groups", tag = "groups", security(("api_key" = ["groups"])), params(OnceHeader),
+    request_body = GroupRequest, responses((status = 200, body = GroupAnswer), Refused, RefusedOne, RefusedOnce)
 )]
 pub(super) async fn create_group(
     State(api): State<Arc<Api>>,
     holder: Holder<Groups>,
-    Body(GroupRequest { group }): Body<GroupRequest>,
+    Once { request: GroupRequest { group }, ticket }: Once<GroupRequest>,
 ) -> Result<Json<GroupAnswer>, Problem> {
     check_group_id(&group).map_err(|error| Problem::new(Code::InvalidGroup, error.to_string()))?;
-    let made = api.apply(holder.by(), Change::CreateGroup(Group { group: group.clone() }), None).await;
+    let answer = GroupAnswer { group: group.clone() };
+    let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
+    let made = api.apply_once(holder.by(), Change::CreateGroup(Group { group: group.clone() }), None, sealed).await;
     made.map_err(|error| Refusals::of("Group ID", &group).refuse(error))?;
     Ok(Json(GroupAnswer { group }))
 }

@@ -4,6 +4,7 @@ use super::Api;
 use super::api_keys::{hex, sha256_hex};
 use super::body::{Body, Secret};
 use super::credentials::random;
+use super::once::{Once, OnceHeader, RefusedOnce};
 use super::owner::{Admin, Asked, Expected, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged};
 use super::unavailable;
 use axum::Json;
@@ -220,13 +221,13 @@ pub(super) async fn list_keys(
 
 /// Creates a key, and shows its secret this once.
 #[utoipa::path(
-    post, path = "/api/v1/keys", tag = "keys", security(("api_key" = ["admin"])), request_body = KeyRequest,
-    responses((status = 200, body = NewSecret), Refused, RefusedOne)
+    post, path = "/api/v1/keys", tag = "keys", security(("api_key" = ["admin"])), params(OnceHeader),
+    request_body = KeyRequest, responses((status = 200, body = NewSecret), Refused, RefusedOne, RefusedOnce)
 )]
 pub(super) async fn create_key(
     State(api): State<Arc<Api>>,
     holder: Holder<Admin>,
-    Body(request): Body<KeyRequest>,
+    Once { request, ticket }: Once<KeyRequest>,
 ) -> Result<Secret<NewSecret>, Problem> {
     let key_id = match request.key {
         Some(key_id) => key_id,
@@ -254,9 +255,11 @@ pub(super) async fn create_key(
         disabled: false,
         secrets: vec![KeySecret { generation: 1, secret: kept, valid_until_ms: None }],
     };
-    let made = api.apply(holder.by(), Change::CreateKey(key), None).await;
-    made.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
-    Ok(Secret(NewSecret { key: key_id, secret, generation: 1 }))
+    let answer = NewSecret { key: key_id, secret, generation: 1 };
+    let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
+    let made = api.apply_once(holder.by(), Change::CreateKey(key), None, sealed).await;
+    made.map_err(|error| Refusals::of("key", &answer.key).refuse(error))?;
+    Ok(Secret(answer))
 }
 
 /// A key, without its secrets.
@@ -327,15 +330,16 @@ pub(super) async fn update_key(
 /// Gives a key a new secret, and shows it this once. The one before stays valid for a while; older ones end.
 #[utoipa::path(
     post, path = "/api/v1/keys/{key}/rotate", tag = "keys", security(("api_key" = ["admin"])),
-    params(("key" = String, Path)), request_body(content = RotationRequest, description = "May be empty."),
-    responses((status = 200, body = NewSecret), Refused, RefusedOne)
+    params(("key" = String, Path), OnceHeader),
+    request_body(content = RotationRequest, description = "May be empty."),
+    responses((status = 200, body = NewSecret), Refused, RefusedOne, RefusedOnce)
 )]
 pub(super) async fn rotate_key(
     State(api): State<Arc<Api>>,
     holder: Holder<Admin>,
     Named(key_id): Named<String>,
     Expected(expected): Expected,
-    Body(RotationRequest { overlap_s }): Body<RotationRequest>,
+    Once { request: RotationRequest { overlap_s }, ticket }: Once<RotationRequest>,
 ) -> Result<Secret<NewSecret>, Problem> {
     let overlap_s = overlap_s.unwrap_or(OVERLAP_S);
     if overlap_s > OVERLAP_S_MAX {
@@ -345,11 +349,13 @@ pub(super) async fn rotate_key(
     let (secret, kept) = new_secret(value.kind)?;
     let previous_until_ms = api.now_ms() + overlap_s * 1000;
     let wish = Change::RotateKey { key_id: key_id.clone(), secret: kept, previous_until_ms };
-    // What was read is what is rotated: the generation is told.
-    let done = api.apply(holder.by(), wish, Some(expected.unwrap_or(changed))).await;
-    done.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
     let generation = value.secrets.first().map_or(0, |newest| newest.generation) + 1;
-    Ok(Secret(NewSecret { key: key_id, secret, generation }))
+    let answer = NewSecret { key: key_id, secret, generation };
+    let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
+    // What was read is what is rotated: the generation is told.
+    let done = api.apply_once(holder.by(), wish, Some(expected.unwrap_or(changed)), sealed).await;
+    done.map_err(|error| Refusals::of("key", &answer.key).refuse(error))?;
+    Ok(Secret(answer))
 }
 
 /// Removes a key: nobody is let in by it any more. No key removes itself.

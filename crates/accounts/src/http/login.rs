@@ -5,6 +5,7 @@ use super::body::{Body, Secret};
 use super::credentials::{Terminal, extend, issue, remove, reserve};
 use super::device_login::DeviceLogin;
 use super::failures::Source;
+use super::once::Ticket;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -72,7 +73,8 @@ pub(super) async fn log_in(
     let (link_id, user) = api.state.gate.link_user(source.clone(), &request.secret).await?;
     let reserved = reserve(&api, None, Some(request.device), &user.user).await?;
     let by = By { actor: Actor::Link(link_id), address: None, at_ms: api.now_ms() };
-    Ok(Secret(issue(&api, by, reserved, user, || api.state.gate.unknown_link(source)).await?))
+    let gone = || api.state.gate.unknown_link(source);
+    Ok(Secret(issue(&api, by, reserved, user, &Ticket::none(), gone).await?))
 }
 
 /// Lets a device credential last 30 days from now. User name and password stay: it may be asked again and again.

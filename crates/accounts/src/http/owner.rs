@@ -1,6 +1,7 @@
 //! What all routes for owners share: who asks and whether they may, changes with their refusals, lists, entity tags.
 
 use super::gate::{Caller, KEY_UNKNOWN};
+use super::once::{Sealed, busy};
 use super::{Api, unavailable};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query};
@@ -80,6 +81,8 @@ impl<N: Needs> FromRequestParts<Arc<Api>> for Holder<N> {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let caller = api.state.gate.caller_with(parts, N::SCOPE).await?;
+        // For `Once`, which reads the body behind this.
+        parts.extensions.insert(caller.actor.clone());
         Ok(Self { caller, now_ms: api.now_ms(), needs: PhantomData })
     }
 }
@@ -92,28 +95,47 @@ impl Api {
         change: Change,
         expected: Option<u64>,
     ) -> Result<Applied, ApplyError> {
-        let is_about_key = matches!(change, Change::UpdateKey { .. } | Change::RotateKey { .. });
-        let done = self.commit(by, change, expected).await?;
-        self.in_force(&done, is_about_key).await;
-        Ok(done)
+        self.apply_once(by, change, expected, Sealed::none()).await
     }
 
-    /// Makes the change, also if the caller hangs up, and waits for nothing behind it.
-    pub(super) async fn commit(
+    /// The same, and keeps the answer for those who ask again.
+    pub(super) async fn apply_once(
         self: &Arc<Self>,
         by: By,
         change: Change,
         expected: Option<u64>,
+        answer: Sealed,
+    ) -> Result<Applied, ApplyError> {
+        let is_about_key = matches!(change, Change::UpdateKey { .. } | Change::RotateKey { .. });
+        // Who asks again meanwhile waits, too.
+        let _running = answer.running();
+        let done = self.commit_once(by, change, expected, answer).await?;
+        self.in_force(&done, is_about_key).await;
+        Ok(done)
+    }
+
+    /// Makes the change and keeps its answer, also if the caller hangs up, and waits for nothing behind it.
+    pub(super) async fn commit_once(
+        self: &Arc<Self>,
+        by: By,
+        change: Change,
+        expected: Option<u64>,
+        answer: Sealed,
     ) -> Result<Applied, ApplyError> {
         let api = Arc::clone(self);
         let task = tokio::spawn(async move {
+            let (answer, _running) = answer.into_parts();
             let client_id = match &change {
                 Change::PutDevice { device: Device { client_id, .. }, .. }
                 | Change::RemoveDevice { client_id, .. }
                 | Change::RevokeDevice { client_id, .. } => Some(client_id.clone()),
                 _ => None,
             };
-            let done = api.state.catalog.apply(Order { change, by, expected }).await;
+            let order = Order { change, by, expected };
+            let done = match answer {
+                Some(answer) => api.state.catalog.apply_and_keep(order, answer).await,
+                None => api.state.catalog.apply(order).await,
+            };
             // Also if it was not answered: it may stand.
             if let Some(client_id) = client_id {
                 api.state.directory.invalidate(&client_id);
@@ -185,6 +207,7 @@ impl<'a> Refusals<'a> {
                 );
                 Problem::new(Code::TooManyRevoked, words)
             }
+            ApplyError::Answered => busy(),
             ApplyError::Catalog(CatalogError::Invalid(words)) => Problem::new(Code::InvalidBody, words),
             ApplyError::Catalog(error) => unavailable(error),
         }

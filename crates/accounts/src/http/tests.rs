@@ -6,6 +6,7 @@ mod legacy_tokens;
 mod logins;
 mod meetings;
 mod messages;
+mod once;
 mod owners;
 mod server;
 mod tokens;

@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::body::Body;
+use super::once::{Once, OnceHeader, RefusedOnce};
 use super::owner::{Asked, Expected, Force, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged, Topics};
 use super::unavailable;
 use crate::access::{ClientId, Identity, check_parent};
@@ -98,19 +99,21 @@ pub(super) async fn list_topics(
 
 /// Creates a parent topic; the same one again stays as it is.
 #[utoipa::path(
-    post, path = "/api/v1/topics", tag = "topics", security(("api_key" = ["topics"])), request_body = TopicRequest,
-    responses((status = 200, body = TopicAnswer), Refused, RefusedOne)
+    post, path = "/api/v1/topics", tag = "topics", security(("api_key" = ["topics"])), params(OnceHeader),
+    request_body = TopicRequest, responses((status = 200, body = TopicAnswer), Refused, RefusedOne, RefusedOnce)
 )]
 pub(super) async fn create_topic(
     State(api): State<Arc<Api>>,
     holder: Holder<Topics>,
-    Body(TopicRequest { topic, rule }): Body<TopicRequest>,
+    Once { request: TopicRequest { topic, rule }, ticket }: Once<TopicRequest>,
 ) -> Result<Json<TopicAnswer>, Problem> {
     check_parent(&topic).map_err(|error| Problem::new(Code::InvalidTopic, error.to_string()))?;
     let wish = ParentTopic { parent: topic.clone(), rule: rule.into() };
-    let made = api.apply(holder.by(), Change::CreateParent(wish.clone()), None).await;
+    let answer = shown(wish.clone());
+    let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
+    let made = api.apply_once(holder.by(), Change::CreateParent(wish), None, sealed).await;
     made.map_err(|error| Refusals::of("parent topic", &topic).refuse(error))?;
-    Ok(Json(shown(wish)))
+    Ok(Json(answer))
 }
 
 /// A parent topic, and what hangs on it.
@@ -213,16 +216,17 @@ pub(super) async fn list_grants(
 
 /// Lets the devices of a group publish to a parent topic; a grant that exists stays as it is.
 #[utoipa::path(
-    post, path = "/api/v1/grants", tag = "topics", security(("api_key" = ["topics"])), request_body = GrantBody,
-    responses((status = 200, body = GrantBody), Refused, RefusedOne)
+    post, path = "/api/v1/grants", tag = "topics", security(("api_key" = ["topics"])), params(OnceHeader),
+    request_body = GrantBody, responses((status = 200, body = GrantBody), Refused, RefusedOne, RefusedOnce)
 )]
 pub(super) async fn create_grant(
     State(api): State<Arc<Api>>,
     holder: Holder<Topics>,
-    Body(request): Body<GrantBody>,
+    Once { request, ticket }: Once<GrantBody>,
 ) -> Result<Json<GrantBody>, Problem> {
     let wish = Grant { group: request.group.clone(), parent: request.topic.clone() };
-    let made = api.apply(holder.by(), Change::CreateGrant(wish.clone()), None).await;
+    let sealed = ticket.seal(api.now_ms(), Some(&request))?;
+    let made = api.apply_once(holder.by(), Change::CreateGrant(wish.clone()), None, sealed).await;
     made.map_err(|error| Refusals::of("grant", &grant_id(&wish)).refuse(error))?;
     Ok(Json(request))
 }

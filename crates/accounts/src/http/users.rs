@@ -4,6 +4,7 @@ use super::api_keys::sha256_hex;
 use super::body::{Body, Secret};
 use super::credentials::{Terminal, issue, random, reserve};
 use super::names::{UserPath, check_name};
+use super::once::{Once, OnceHeader};
 use super::owner::{Devices, Holder, Refusals, key_gone};
 use super::{Api, unavailable};
 use axum::Json;
@@ -106,7 +107,10 @@ pub(super) async fn put_user(
 /// Gives a device of the user a credential for 30 days; makes the user if it is new.
 #[utoipa::path(
     post, path = "/api/v1/users/{user}/devices", tag = "users", security(("api_key" = ["devices"])),
-    params(("user" = String, Path, description = "The application's id of the user: 1 to 64 of A-Z a-z 0-9 - _ . @ +")),
+    params(
+        ("user" = String, Path, description = "The application's id of the user: 1 to 64 of A-Z a-z 0-9 - _ . @ +"),
+        OnceHeader
+    ),
     request_body(content = DeviceRequest, description = "May be empty."),
     responses(
         (status = 200, body = Terminal),
@@ -117,9 +121,11 @@ pub(super) async fn put_user(
         (status = 403, body = Problem, content_type = "application/problem+json",
          description = "forbidden"),
         (status = 409, body = Problem, content_type = "application/problem+json",
-         description = "device_taken, too_many_devices"),
+         description = "device_taken, too_many_devices, idempotency_key_busy, idempotency_answer_lost"),
         (status = 413, body = Problem, content_type = "application/problem+json",
          description = "body_too_large"),
+        (status = 422, body = Problem, content_type = "application/problem+json",
+         description = "idempotency_key_reused"),
         (status = 429, body = Problem, content_type = "application/problem+json",
          description = "too_many_failures"),
         (status = 503, body = Problem, content_type = "application/problem+json",
@@ -130,13 +136,13 @@ pub(super) async fn register_device(
     State(api): State<Arc<Api>>,
     holder: Holder<Devices>,
     UserPath(user): UserPath,
-    Body(request): Body<DeviceRequest>,
+    Once { request, ticket }: Once<DeviceRequest>,
 ) -> Result<Secret<Terminal>, Problem> {
     let name = request.name.as_deref().map(check_name).transpose()?;
     // Before the user is created: a refused request leaves nothing behind.
     let reserved = reserve(&api, request.group, request.device, &user).await?;
     let user = settle_user(&api, holder.by(), &user, name).await?;
-    Ok(Secret(issue(&api, holder.by(), reserved, user, key_gone).await?))
+    Ok(Secret(issue(&api, holder.by(), reserved, user, &ticket, key_gone).await?))
 }
 
 async fn settle_user(api: &Arc<Api>, by: By, user: &str, name: Option<&str>) -> Result<User, Problem> {
@@ -156,7 +162,10 @@ async fn settle_user(api: &Arc<Api>, by: By, user: &str, name: Option<&str>) -> 
 /// Makes a reusable secret that logs a page in as this user.
 #[utoipa::path(
     post, path = "/api/v1/users/{user}/login-links", tag = "users", security(("api_key" = ["devices"])),
-    params(("user" = String, Path, description = "The application's id of the user: 1 to 64 of A-Z a-z 0-9 - _ . @ +")),
+    params(
+        ("user" = String, Path, description = "The application's id of the user: 1 to 64 of A-Z a-z 0-9 - _ . @ +"),
+        OnceHeader
+    ),
     request_body(content = LoginLinkRequest, description = "May be empty."),
     responses(
         (status = 200, body = LoginLinkAnswer),
@@ -168,6 +177,12 @@ async fn settle_user(api: &Arc<Api>, by: By, user: &str, name: Option<&str>) -> 
          description = "forbidden"),
         (status = 404, body = Problem, content_type = "application/problem+json",
          description = "unknown_user"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "idempotency_key_busy, idempotency_answer_lost"),
+        (status = 413, body = Problem, content_type = "application/problem+json",
+         description = "body_too_large"),
+        (status = 422, body = Problem, content_type = "application/problem+json",
+         description = "idempotency_key_reused"),
         (status = 429, body = Problem, content_type = "application/problem+json",
          description = "too_many_failures"),
         (status = 503, body = Problem, content_type = "application/problem+json",
@@ -178,7 +193,7 @@ pub(super) async fn make_login_link(
     State(api): State<Arc<Api>>,
     holder: Holder<Devices>,
     UserPath(user): UserPath,
-    Body(request): Body<LoginLinkRequest>,
+    Once { request, ticket }: Once<LoginLinkRequest>,
 ) -> Result<Secret<LoginLinkAnswer>, Problem> {
     let valid_s = request.valid_s.unwrap_or(LINK_VALID_S);
     if !LINK_VALID_S_RANGE.contains(&valid_s) {
@@ -197,8 +212,9 @@ pub(super) async fn make_login_link(
         expires_at_ms: Some(expires_at_ms),
         ..LoginLink::new(sha256_hex(&secret), user.clone())
     };
-    let link_id = link.link_id.clone();
-    let made = api.apply(holder.by(), Change::CreateLink(link), None).await;
-    made.map_err(|error| Refusals::of("login link", &link_id).refuse(error))?;
-    Ok(Secret(LoginLinkAnswer { link: link_id, secret, user, expires_at_ms }))
+    let answer = LoginLinkAnswer { link: link.link_id.clone(), secret, user, expires_at_ms };
+    let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
+    let made = api.apply_once(holder.by(), Change::CreateLink(link), None, sealed).await;
+    made.map_err(|error| Refusals::of("login link", &answer.link).refuse(error))?;
+    Ok(Secret(answer))
 }

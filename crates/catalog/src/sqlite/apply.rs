@@ -6,10 +6,10 @@ use super::audit::widen;
 use super::devices::DevicesOf;
 use super::fault::Fault;
 use super::rows::{rule_name, to_i64};
-use super::{devices, keys, links, tokens, topics, users};
+use super::{answers, devices, keys, links, tokens, topics, users};
 use crate::limits::REVOKED_TOKENS_MAX;
 use crate::{
-    ApplyError, CatalogError, Change, Cut, Device, DeviceInfo, Grant, Group, Key, KeySecret, KeyUpdate, Kind,
+    Actor, ApplyError, CatalogError, Change, Cut, Device, DeviceInfo, Grant, Group, Key, KeySecret, KeyUpdate, Kind,
     LoginLink, Order, ParentTopic, RevokedToken, User, Uses,
 };
 use serde_json::{Value, json};
@@ -338,6 +338,7 @@ async fn rotate_key(
 async fn remove_key(conn: &mut SqliteConnection, key_id: &str, expected: Option<u64>) -> Outcome {
     let known = known_key(conn, key_id, expected).await?;
     keys::remove(conn, key_id).await.map_err(widen)?;
+    answers::forget(conn, &Actor::Key(key_id.to_owned()).to_string()).await?;
     let cuts = vec![Cut::Key { key_id: key_id.to_owned() }];
     Ok(Some(Done::new("remove", Kind::Key, key_id).before(key_json(&known)).cuts(cuts)))
 }

@@ -3,7 +3,7 @@
 use super::apply::{self, Done};
 use super::fault::Fault;
 use super::rows::{to_i64, to_u64, to_uuid};
-use super::{SqliteCatalog, raise, seeds, topics};
+use super::{SqliteCatalog, seeds, topics};
 use crate::{
     Actor, Applied, ApplyError, Audit, AuditPage, AuditRow, By, CatalogError, CatalogFuture, ChangeRow, Cut, Kind,
     Order,
@@ -14,21 +14,7 @@ use tokio::sync::watch;
 
 impl Audit for SqliteCatalog {
     fn apply(&self, order: Order) -> CatalogFuture<'_, Applied, ApplyError> {
-        Box::pin(async move {
-            let mut tx = self.begin().await?;
-            let done = apply(&mut tx, &order).await;
-            let finished = self.finish(tx, done).await;
-            match &finished {
-                Ok(applied) => {
-                    self.publish(applied.access_revision);
-                    applied.number.into_iter().for_each(|number| raise(&self.changes, number));
-                }
-                // A commit that was not answered may stand.
-                Err(ApplyError::Catalog(_)) => _ = self.publish_changes().await,
-                Err(_) => {}
-            }
-            finished
-        })
+        Box::pin(self.change(order, None))
     }
 
     fn change_number(&self) -> watch::Receiver<u64> {
@@ -48,7 +34,7 @@ impl Audit for SqliteCatalog {
     }
 }
 
-async fn apply(conn: &mut SqliteConnection, order: &Order) -> Result<Applied, Fault<ApplyError>> {
+pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order) -> Result<Applied, Fault<ApplyError>> {
     check_actor(conn, &order.by.actor).await?;
     let number = last_number(conn).await? + 1;
     let Some(done) = apply::apply(conn, order, number).await? else { return Ok(Applied::default()) };

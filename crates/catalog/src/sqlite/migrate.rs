@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0011_revoked_tokens.sql"),
     include_str!("../../migrations/sqlite/0012_seeds_of_owners.sql"),
     include_str!("../../migrations/sqlite/0013_meetings_of_old_keys.sql"),
+    include_str!("../../migrations/sqlite/0014_kept_answers.sql"),
 ];
 
 /// The schema that this program reads and writes.

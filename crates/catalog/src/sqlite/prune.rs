@@ -3,9 +3,9 @@
 use super::fault::Fault;
 use super::rows::to_i64;
 use crate::limits::{
-    AHEAD_MAX_MS, AUDIT_KEEP_MS, AUDIT_OF_DEVICES_MAX, AUDIT_OF_MEETINGS_MAX, AUDIT_OF_TOKENS_MAX, CREATES_KEEP_MS,
-    CREDENTIAL_VALID_MS, ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS, EXPIRED_LINK_KEEP_MS, PAST_CALL_KEEP_MS,
-    REMOVED_DEVICE_KEEP_MS, REVOKED_TOKEN_KEEP_MS, TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
+    AHEAD_MAX_MS, ANSWER_KEEP_MS, AUDIT_KEEP_MS, AUDIT_OF_DEVICES_MAX, AUDIT_OF_MEETINGS_MAX, AUDIT_OF_TOKENS_MAX,
+    CREATES_KEEP_MS, CREDENTIAL_VALID_MS, ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS, EXPIRED_LINK_KEEP_MS,
+    PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS, REVOKED_TOKEN_KEEP_MS, TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
 };
 use sqlx::{SqliteConnection, query};
 
@@ -104,7 +104,8 @@ macro_rules! prune_rule {
     };
 }
 
-const RULES: [PruneRule; 11] = [
+const RULES: [PruneRule; 12] = [
+    prune_rule!("answers", "id", "created_at_ms < $1", ANSWER_KEEP_MS, ROWS_AT_ONCE),
     prune_rule!("revoked_tokens", "token_id", "expires_at_ms < $1", REVOKED_TOKEN_KEEP_MS, ROWS_AT_ONCE),
     prune_rule!("links", "link_id", "expires_at_ms < $1", EXPIRED_LINK_KEEP_MS, ROWS_AT_ONCE),
     prune_rule!("audit", "number", "at_ms < $1", AUDIT_KEEP_MS, ROWS_AT_ONCE),
@@ -147,7 +148,8 @@ macro_rules! pull_in_rule {
 }
 
 /// With how long it lasts from now at most. Creates are counted in a window of the past: those that lie ahead are in none.
-const PULLED_IN: [(&str, u64); 10] = [
+const PULLED_IN: [(&str, u64); 11] = [
+    (pull_in_rule!("answers", "id", "created_at_ms"), 0),
     (pull_in_rule!("devices", "client_id", "expires_at_ms"), CREDENTIAL_VALID_MS),
     (pull_in_rule!("meetings", "id", "forget_at_ms"), ENDED_MEETING_KEEP_MS),
     (pull_in_rule!("meetings", "id", "created_at_ms"), 0),

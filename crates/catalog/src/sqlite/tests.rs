@@ -4,11 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::SqliteCatalog;
-use crate::limits::{REVOKED_TOKEN_KEEP_MS, REVOKED_TOKENS_MAX};
+use crate::limits::{ANSWERS_PER_CALLER_MAX, REVOKED_TOKEN_KEEP_MS, REVOKED_TOKENS_MAX};
 use crate::{
-    Accounts, Actor, ApiKey, ApplyError, Audit, AuditPage, By, CatalogError, Change, DeviceFilter, GrantFilter, Group,
-    Handled, Kind, MeetingCommit, MeetingPlace, MeetingState, Meetings, MeetingsPage, NewOutboxRow, Order, Page,
-    RevokedToken, Topics,
+    Accounts, Actor, Answer, AnswerKey, Answers, ApiKey, ApplyError, Audit, AuditPage, By, CatalogError, Change,
+    DeviceFilter, GrantFilter, Group, Handled, Kind, MeetingCommit, MeetingPlace, MeetingState, Meetings, MeetingsPage,
+    NewOutboxRow, Order, Page, RevokedToken, Topics,
 };
 use sqlx::{query, query_scalar};
 use tempfile::TempDir;
@@ -218,4 +218,31 @@ async fn revoked_tokens_are_bounded_and_make_room_when_their_time_is_over() {
     assert_eq!(scene.catalog.access().await.unwrap().revoked_tokens.len(), REVOKED_TOKENS_MAX as usize);
     revoke(NOW_MS + REVOKED_TOKEN_KEEP_MS + 1).await.unwrap();
     assert_eq!(scene.catalog.access().await.unwrap().revoked_tokens.len(), 1);
+}
+
+#[tokio::test]
+async fn the_answers_of_one_caller_are_bounded_and_the_oldest_go_first() {
+    const NOW_MS: u64 = 1_800_000_000_000;
+    let scene = Scene::new().await;
+    query(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) \
+         INSERT INTO answers (caller, idempotency_key, place, request, status, sealed, created_at_ms) \
+         SELECT 'owner', i, i, x'', 200, x'', $2 FROM n UNION ALL SELECT 'key:ops', 1, 1, x'', 200, x'', $2",
+    )
+    .bind(ANSWERS_PER_CALLER_MAX)
+    .bind(NOW_MS.cast_signed())
+    .execute(&mut *scene.catalog.writer.acquire().await.unwrap())
+    .await
+    .unwrap();
+    let to = |caller: &str, key: &str| AnswerKey { caller: caller.to_owned(), idempotency_key: key.to_owned() };
+    let order = Order {
+        change: Change::CreateGroup(Group { group: "GID_new".to_owned() }),
+        by: By { actor: Actor::Owner, address: None, at_ms: NOW_MS },
+        expected: None,
+    };
+    let answer = Answer { to: to("owner", "new"), request: vec![], status: 200, sealed: vec![], created_at_ms: NOW_MS };
+    scene.catalog.apply_and_keep(order, answer).await.unwrap();
+    let has = async |caller, key| scene.catalog.answer(&to(caller, key), NOW_MS).await.unwrap().is_some();
+    assert!(!has("owner", "1").await && has("owner", "2").await && has("owner", "new").await);
+    assert!(has("key:ops", "1").await, "another caller's");
 }

@@ -16,6 +16,8 @@ pub(crate) struct Call {
     pub(super) path: Vec<String>,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Value>,
+    /// Its answer is kept by the server: the request carries an idempotency key, and is sent again if its answer is lost.
+    pub(super) is_once: bool,
     /// Asked before it is sent.
     pub(super) confirm: Option<String>,
     /// Takes the answer instead of standard output.
@@ -104,7 +106,17 @@ pub(crate) struct SecretTo {
 impl Call {
     fn new(what: String, method: Method, path: &[&str], show: Show) -> Self {
         let path = path.iter().map(|&segment| segment.to_owned()).collect();
-        Self { what, method, path, query: Vec::new(), body: None, confirm: None, secret_file: None, show }
+        Self {
+            what,
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            is_once: false,
+            confirm: None,
+            secret_file: None,
+            show,
+        }
     }
 
     pub(super) fn lines(what: String, path: &[&str], lines: fn(&Value) -> Vec<String>) -> Self {
@@ -195,6 +207,11 @@ impl Call {
         let with = if removal.force { format!("{what} with {uses}") } else { what.to_owned() };
         let call = Self::remove(&with, path, &removal.removal);
         call.with("force", removal.force.then_some("true"))
+    }
+
+    /// Of a route whose answers the server keeps.
+    pub(super) fn once(self) -> Self {
+        Self { is_once: true, ..self }
     }
 
     /// The answer holds a secret.

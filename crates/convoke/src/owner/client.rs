@@ -6,8 +6,14 @@ use super::profile::{Credential, Target, is_loopback};
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+use uuid::Uuid;
 
+/// Pauses before a request with an idempotency key is sent again, whose answer was lost: as long as a server needs to come back.
+const AGAIN_AFTER_MS: [u64; 6] = [250, 500, 1_000, 2_000, 4_000, 8_000];
+/// It is not sent again after this time.
+const AGAIN_WITHIN: Duration = Duration::from_secs(60);
 const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 /// Far more than a page of the API's longest list.
@@ -80,7 +86,22 @@ impl Server {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        self.answered(request).await.with_context(|| format!("cannot {}", call.what))
+        let answer = if call.is_once { self.answered_once(request).await } else { self.answered(request).await };
+        answer.with_context(|| format!("cannot {}", call.what))
+    }
+
+    /// The server does it once, however often it is sent.
+    async fn answered_once(&self, request: RequestBuilder) -> Result<Value> {
+        let (request, begun) = (request.header("Idempotency-Key", format!("\"{}\"", Uuid::now_v7())), Instant::now());
+        for (n, pause_ms) in AGAIN_AFTER_MS.into_iter().enumerate() {
+            let Some(copy) = request.try_clone() else { break };
+            match self.answered(copy).await {
+                Err(error) if may_be_done(&error, n == 0) && begun.elapsed() < AGAIN_WITHIN => {}
+                answer => return answer,
+            }
+            sleep(Duration::from_millis(pause_ms)).await;
+        }
+        self.answered(request).await
     }
 
     async fn answered(&self, request: RequestBuilder) -> Result<Value> {
@@ -139,6 +160,15 @@ impl Server {
 struct Refused {
     code: String,
     words: String,
+}
+
+/// Whether the request may be done though it failed so, or will be.
+fn may_be_done(error: &anyhow::Error, is_first: bool) -> bool {
+    if let Some(Failure::Unreachable { cause, .. }) = error.downcast_ref() {
+        return !(is_first && cause.is_connect());
+    }
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|refused| matches!(refused.code.as_str(), "idempotency_key_busy" | "unavailable"))
 }
 
 const TOO_LONG: &str = "the answer has more than 8 MiB, which no answer of Convoke has\n  remedy: see whether --url names a \

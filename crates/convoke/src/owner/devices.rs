@@ -125,6 +125,7 @@ impl super::Verb for Verb {
                 let (group, device) = client_id.split_once("@@@").unwrap_or(("GROUP", "NAME"));
                 let again = format!("convoke devices create USER --group {group} --device {device}");
                 Call::order(&what, &["devices", &client_id, "revoke"], &removal, text)
+                    .once()
                     .done(said)
                     .then(format!("{again}, which gives it a new login"))
             }
@@ -135,6 +136,7 @@ impl super::Verb for Verb {
                 let what = format!("give {user} a device");
                 let said = format!("A device of {user} has a login, which is shown this once.");
                 Call::change(what, Method::POST, &["users", &user, "devices"], body, said)
+                    .once()
                     .with_secret(to, whole)
                     .then("convoke terminal --credentials FILE, with this JSON in the file".to_owned())
             }

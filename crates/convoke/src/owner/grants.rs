@@ -71,7 +71,7 @@ impl super::Verb for Verb {
                 let said = format!("Devices of {group} may publish to {topic}.");
                 let next = format!("convoke grants test {group}@@@DEVICE publish {topic}");
                 let body = json!({ "group": group, "topic": topic });
-                Call::change(what, Method::POST, &["grants"], body, said).then(next)
+                Call::change(what, Method::POST, &["grants"], body, said).once().then(next)
             }
             Self::Remove { group, topic, removal } => {
                 let what = format!("the grant {group}/{topic}");

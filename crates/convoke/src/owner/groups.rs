@@ -43,6 +43,7 @@ impl super::Verb for Verb {
                 let what = format!("create the Group ID {group}");
                 let said = format!("There is a Group ID {group}.");
                 Call::change(what, Method::POST, &["groups"], json!({ "group": group }), said)
+                    .once()
                     .then(format!("convoke topics create TOPIC --rule both && convoke grants create {group} TOPIC"))
             }
             Self::Remove { group, removal } => {

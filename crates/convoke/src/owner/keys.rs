@@ -147,6 +147,7 @@ impl super::Verb for Verb {
                 let what = format!("rotate the key {key}");
                 let said = format!("The key {key} has a new secret, which is shown this once.");
                 Call::change(what, Method::POST, &["keys", &key, "rotate"], body, said)
+                    .once()
                     .with_secret(to, secret)
                     .then(format!("convoke keys show {key} says how long the one before is valid"))
             }
@@ -172,7 +173,7 @@ impl Create {
         if let Some(span) = expires {
             body["expires_at_ms"] = from_now(span)?.into();
         }
-        Ok(Call::change(what, Method::POST, &["keys"], body, said).with_secret(to, secret).then(next))
+        Ok(Call::change(what, Method::POST, &["keys"], body, said).once().with_secret(to, secret).then(next))
     }
 }
 

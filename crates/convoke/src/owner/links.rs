@@ -61,6 +61,7 @@ impl super::Verb for Verb {
                     body,
                     said,
                 )
+                .once()
                 .with_secret(to, address)
             }
             Self::Remove { link, removal } => {

@@ -65,6 +65,7 @@ impl super::Verb for Verb {
                 let said = format!("There is a parent topic {topic}.");
                 let body = json!({ "topic": topic, "rule": rule });
                 Call::change(what, Method::POST, &["topics"], body, said)
+                    .once()
                     .then(format!("convoke grants create GROUP {topic}"))
             }
             Self::Update { topic, rule } => {

@@ -160,6 +160,13 @@ impl Audit for Held {
     }
 }
 
+impl Answers for Held {
+    pass_on! {
+        fn apply_and_keep(&self, order: Order, answer: Answer) -> CatalogFuture<'_, Applied, ApplyError>;
+        fn answer(&self, to: &AnswerKey, now_ms: u64) -> CatalogFuture<'_, Option<Answer>>;
+    }
+}
+
 impl Seeds for Held {
     pass_on! {
         fn seed(&self, seed: Seed, origin: Origin) -> CatalogFuture<'_, Seeded>;
