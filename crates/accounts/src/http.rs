@@ -28,6 +28,7 @@ mod once;
 mod owner;
 mod people;
 mod rates;
+mod refusal_counts;
 mod server;
 mod tokens;
 mod topics;
@@ -37,6 +38,7 @@ pub use api_keys::{ApiKeys, sha256_hex};
 pub use credentials::{CREDENTIAL_VALID_MS, DEVICES_PER_USER_MAX, Endpoints, Terminal};
 pub use gate::{Caller, Gate};
 pub use login::LoginRequest;
+pub use refusal_counts::{RefusalCounts, counted};
 pub use users::{DeviceRequest, LoginLinkAnswer, UserAnswer, UserRequest};
 
 use crate::access::AccessView;
@@ -93,6 +95,8 @@ pub struct HttpState {
     /// The Group ID of devices that name none.
     pub default_group: String,
     pub gate: Gate,
+    /// Of the requests to [`router`], and to others that are [`counted`].
+    pub refusals: RefusalCounts,
     /// The broker's.
     pub sessions: Arc<dyn Sessions>,
     /// Ends what a change ends.
@@ -151,8 +155,9 @@ pub fn router(state: HttpState) -> Router {
         rates: Rates::default(),
         requests: Requests::default(),
     });
+    let (refusals, now_ms) = (api.state.refusals.clone(), Arc::clone(&api.state.now_ms));
     let (router, _) = described().split_for_parts();
-    router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api)
+    counted(router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api), refusals, now_ms)
 }
 
 /// The OpenAPI 3.1 document of [`router`].
@@ -199,10 +204,13 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(meetings::unban_in_meeting))
         .routes(routes!(meetings::end_meeting))
         .routes(routes!(audit::list_changes))
+        .routes(routes!(audit::list_refusals))
         .routes(routes!(messages::publish_message))
         .routes(routes!(messages::list_messages))
         .routes(routes!(messages::list_dead_letters))
-        .routes(routes!(messages::drop_dead_letter))
+        .routes(routes!(messages::list_queue_topics))
+        .routes(routes!(messages::show_dead_letter, messages::drop_dead_letter))
+        .routes(routes!(messages::redrive_dead_letter))
         .routes(routes!(server::show_server))
         .routes(routes!(server::show_configuration))
         .routes(routes!(users::register_device))

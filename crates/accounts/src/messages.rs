@@ -3,14 +3,20 @@
 
 use crate::access::PublishRefusal;
 use crate::clients::{Answer, Turn};
+use crate::server::QueueTopicState;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// Messages of one look, at most.
 pub const LOOK_MAX: u32 = 200;
-/// Bytes of a payload that are shown.
+/// Bytes of a payload that are shown in a list.
 pub const SHOWN_BYTES_MAX: usize = 1024;
+/// The same of one message alone.
+pub const SHOWN_ALONE_BYTES_MAX: usize = 64 * 1024;
+/// Properties of a message that the broker has made a dead letter: why, and the queue topic that it came from.
+pub const DEAD_REASON: &str = "deadLetterReason";
+pub const DEAD_TOPIC: &str = "deadLetterTopic";
 
 /// Broker and queue, as the API asks them. A turn is held until what it was given for is done, also if nobody waits for that
 /// any more.
@@ -22,8 +28,26 @@ pub trait Messages: Send + Sync {
     fn look(&self, look: Look, turn: Turn) -> Answer<Result<Looked, NoMessages>>;
     /// Takes a message out of its topic, for good. `false`: there is none.
     fn remove(&self, topic: String, message_id: String, turn: Turn) -> Answer<Result<bool, NoMessages>>;
+    /// One message; `None`: the topic does not hold it.
+    fn show(&self, one: One, turn: Turn) -> Answer<Result<Option<StoredMessage>, NoMessages>>;
+    /// Moves a dead letter to a topic, where it is a new message; its id there. `None`: there is no such letter. After a crash
+    /// it is in one of the two.
+    fn redrive(&self, redrive: Redrive, turn: Turn) -> Answer<Result<Option<String>, NoMessages>>;
+    /// The queue topics from which a consumer group receives.
+    fn topics_of(&self, group: &str) -> Vec<String>;
+    /// All queue topics, in the order of their names.
+    fn topics(&self) -> Vec<QueueTopicState>;
     /// The queue topic of the dead letters of a consumer group; `None`: no group can have this name.
     fn dead_letters_of(&self, group: &str) -> Option<String>;
+}
+
+/// A dead letter that is to be tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redrive {
+    /// The queue topic of the dead letters.
+    pub from: String,
+    pub message_id: String,
+    pub to: String,
 }
 
 /// A message that an owner publishes.
@@ -133,6 +157,16 @@ pub struct Look {
     pub with_p2p: bool,
 }
 
+/// Which message is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct One {
+    pub topic: String,
+    pub message_id: String,
+    /// What clients are sent in person is shown, too: on MQTT nobody but the receiver gets it, and it may be what a call is
+    /// joined with.
+    pub with_p2p: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Looked {
     pub messages: Vec<StoredMessage>,
@@ -152,7 +186,7 @@ pub struct StoredMessage {
     pub keys: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
-    /// The first 1,024 bytes as text, if they are text.
+    /// The first 1,024 bytes as text, if they are text; of a message that is shown alone 65,536.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
     /// The same in base64, if they are none.
@@ -172,6 +206,8 @@ pub enum NoMessages {
     Topic(String),
     #[error("{0} is no id of a message")]
     Id(String),
+    #[error("the disk has damaged the message, so that nobody can read it; it can be dropped")]
+    Damaged,
     #[error("the queue cannot answer: {0}")]
     Unavailable(String),
 }

@@ -123,6 +123,8 @@ pub struct QueueTopicState {
     pub topic: String,
     /// Messages that a group has still to consume, or that no group has received yet.
     pub messages: u64,
+    /// What these take of the log.
+    pub bytes: u64,
     pub groups: Vec<QueueGroupState>,
 }
 

@@ -141,6 +141,8 @@ pub struct TopicDescription {
     pub topic: TopicName,
     /// Messages that at least one group has still to consume, or that no group has received yet.
     pub messages: u64,
+    /// What they take of the engine's store, as far as it knows.
+    pub bytes: u64,
     pub groups: Vec<GroupProgress>,
 }
 

@@ -8,6 +8,7 @@ use super::IsOver;
 use super::api_keys::{ApiKeys, Shown, hex, sha256};
 use super::device_login::DeviceLogin;
 use super::failures::{Failures, Source};
+use super::refusal_counts::WhoAsks;
 use super::unavailable;
 use crate::login::matches;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -68,6 +69,9 @@ impl Gate {
         let shown = Shown::of(parts).ok_or_else(|| Problem::new(Code::ApiKeyRequired, KEY_MISSING))?;
         let known = self.find_key(&shown).await.map_err(unavailable)?;
         let (actor, scopes) = known.ok_or_else(|| self.failed(Source::of(parts), Code::ApiKeyRequired, KEY_UNKNOWN))?;
+        if let Some(who) = parts.extensions.get::<WhoAsks>() {
+            who.is(&actor);
+        }
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
         Ok(Caller { actor, scopes, address })
     }

@@ -6,16 +6,19 @@ use super::gate::Caller;
 use super::owner::{Asked, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Topics};
 use crate::clients::{Answer, Turn};
 use crate::messages::{
-    LOOK_MAX, Look, Looked, Messages, NoMessages, NotPublished, Publication, Published, Publisher, StoredMessage,
+    DEAD_TOPIC, LOOK_MAX, Look, Looked, Messages, NoMessages, NotPublished, One, Publication, Published, Publisher,
+    Redrive, StoredMessage,
 };
+use crate::server::QueueTopicState;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use catalog::{Actor, Change, Kind, Note, Scope};
+use catalog::{Actor, Change, Kind, Note, Row, Scope};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,7 +152,7 @@ async fn look(
     query: MessageQuery,
 ) -> Result<Result<Json<Items<StoredMessage>>, NoMessages>, Problem> {
     let limit = Part { after: None, limit: query.limit.or(Some(LIMIT)) }.limit()?.min(LOOK_MAX);
-    let (newest_first, with_p2p) = (query.from == End::Newest, holder.caller().scopes.allow(Scope::Admin));
+    let (newest_first, with_p2p) = (query.from == End::Newest, sees_p2p(holder));
     let look = Look { topic, newest_first, after: query.after, limit, with_p2p };
     let turn = turn(api).await?;
     let looked = answered(api.state.messages.look(look, turn)).await?;
@@ -161,7 +164,7 @@ async fn look(
 
 fn no_messages(none: NoMessages) -> Problem {
     let code = match none {
-        NoMessages::Topic(_) => Code::NotFound,
+        NoMessages::Topic(_) | NoMessages::Damaged => Code::NotFound,
         NoMessages::Id(_) => Code::InvalidQuery,
         NoMessages::Unavailable(_) => Code::Unavailable,
     };
@@ -206,6 +209,135 @@ pub(super) async fn list_dead_letters(
 
 fn dead_letters_of(messages: &dyn Messages, group: &str) -> Result<String, Problem> {
     messages.dead_letters_of(group).ok_or_else(|| Refusals::of("consumer group", group).unknown())
+}
+
+/// Lists the topics of the queue: what they hold, and what their consumer groups have still to consume.
+#[utoipa::path(
+    get, path = "/api/v1/queue-topics", tag = "messages", security(("api_key" = ["topics"])), params(Part),
+    responses((status = 200, body = Items<QueueTopicState>), Refused)
+)]
+pub(super) async fn list_queue_topics(
+    State(api): State<Arc<Api>>,
+    _: Holder<Topics>,
+    Asked(part): Asked<Part>,
+) -> Result<Json<Items<QueueTopicState>>, Problem> {
+    let page = part.page()?;
+    let rows = api.state.messages.topics().into_iter().map(|topic| Row { value: topic, changed: 0 });
+    let is_behind = |row: &Row<QueueTopicState>| page.after.as_ref().is_none_or(|after| row.value.topic > *after);
+    let rows = rows.filter(is_behind).take(page.limit as usize).collect();
+    Items::of(&part, rows, |topic| topic.topic.clone(), |row| row.value)
+}
+
+/// A dead letter with its payload, up to 65,536 bytes of it.
+#[utoipa::path(
+    get, path = "/api/v1/queue-groups/{group}/dead-letters/{message}", tag = "messages",
+    security(("api_key" = ["topics"])), params(("group" = String, Path), ("message" = String, Path)),
+    responses((status = 200, body = StoredMessage), Refused, RefusedOne)
+)]
+pub(super) async fn show_dead_letter(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Topics>,
+    Named((group, message_id)): Named<(String, String)>,
+) -> Result<Json<StoredMessage>, Problem> {
+    let topic = dead_letters_of(&*api.state.messages, &group)?;
+    letter(&api, One { topic, message_id, with_p2p: sees_p2p(&holder) }).await.map(Json)
+}
+
+/// What is for one client is its sender's and its own: it may hold what opens a call.
+fn sees_p2p(holder: &Holder<Topics>) -> bool {
+    holder.caller().scopes.allow(Scope::Admin)
+}
+
+async fn letter(api: &Api, one: One) -> Result<StoredMessage, Problem> {
+    let message_id = one.message_id.clone();
+    let unknown = || Refusals::of("dead letter", &message_id).unknown();
+    let turn = turn(api).await?;
+    match answered(api.state.messages.show(one, turn)).await? {
+        Ok(Some(letter)) => Ok(letter),
+        Ok(None) | Err(NoMessages::Topic(_)) => Err(unknown()),
+        Err(none) => Err(no_messages(none)),
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RedriveRequest {
+    /// The queue topic; else the one that it came from, as far as that is known: its property `deadLetterTopic`, or the only topic
+    /// from which the group receives.
+    #[schema(example = "orders")]
+    topic: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Redriven {
+    topic: String,
+    /// Of the message that it is now.
+    message_id: String,
+}
+
+fn target(
+    messages: &dyn Messages,
+    group: &str,
+    letter: &StoredMessage,
+    named: Option<String>,
+) -> Result<String, Problem> {
+    if let Some(topic) = named.or_else(|| letter.properties.get(DEAD_TOPIC).cloned()) {
+        return Ok(topic);
+    }
+    match messages.topics_of(group).as_slice() {
+        [topic] => Ok(topic.clone()),
+        topics => {
+            let words = format!(
+                "which topic the message came from is not known, and the group receives from {}; name the topic",
+                if topics.is_empty() { "none".to_owned() } else { topics.join(", ") }
+            );
+            Err(Problem::new(Code::InvalidTopic, words))
+        }
+    }
+}
+
+/// Tries a dead letter again: it becomes a new message of its topic, which all groups of that are handed, and is no dead letter any
+/// more. After a crash it is one of the two, never both and never none. Sent again, the request finds no letter: 404.
+#[utoipa::path(
+    post, path = "/api/v1/queue-groups/{group}/dead-letters/{message}/redrive", tag = "messages",
+    security(("api_key" = ["topics"])), params(("group" = String, Path), ("message" = String, Path)),
+    request_body(content = RedriveRequest, description = "May be empty."),
+    responses((status = 200, body = Redriven), Refused, RefusedOne)
+)]
+pub(super) async fn redrive_dead_letter(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Topics>,
+    Named((group, message_id)): Named<(String, String)>,
+    Body(RedriveRequest { topic }): Body<RedriveRequest>,
+) -> Result<Json<Redriven>, Problem> {
+    let messages = &api.state.messages;
+    let from = dead_letters_of(&**messages, &group)?;
+    // Whole, because where it came from is looked for in it.
+    let letter = letter(&api, One { topic: from.clone(), message_id: message_id.clone(), with_p2p: true }).await?;
+    if letter.payload_bytes.is_none() {
+        return Err(no_messages(NoMessages::Damaged));
+    }
+    let to = target(&**messages, &group, &letter, topic)?;
+    if to == from {
+        return Err(Problem::new(
+            Code::InvalidTopic,
+            "the letter is in this topic already; name the one that it came from",
+        ));
+    }
+    let refusals = Refusals::of("dead letter", &message_id);
+    // Before it is done, as for what is ordered of devices.
+    let after = json!({ "group": group, "message_id": message_id, "topic": to });
+    let subject = format!("{group}/{message_id}");
+    let note = Note { action: "redrive", kind: Kind::DeadLetter, subject, after: Some(after) };
+    api.apply(holder.by(), Change::Note(note), None).await.map_err(|error| refusals.refuse(error))?;
+    let redrive = Redrive { from, message_id: message_id.clone(), to: to.clone() };
+    let turn = turn(&api).await?;
+    match answered(messages.redrive(redrive, turn)).await? {
+        Ok(Some(message_id)) => Ok(Json(Redriven { topic: to, message_id })),
+        Ok(None) => Err(refusals.unknown()),
+        Err(none @ NoMessages::Topic(_)) => Err(Problem::new(Code::InvalidTopic, none.to_string())),
+        Err(none) => Err(no_messages(none)),
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -248,7 +248,7 @@ pub(super) struct OnceHeader {
     /// `Idempotency-Replayed: true`. Answers are kept for 24 hours, the last 10000 of each key; they are written with the change
     /// that they tell of. Refusals are not kept: nothing was changed, and the same key may be sent again, also with another
     /// body. Routes that do not name this header do not look at it.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 257)]
+    #[param(rename = "Idempotency-Key", pattern = r#"^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$"#)]
     idempotency_key: Option<String>,
 }
 

@@ -281,8 +281,16 @@ const LIMIT_MAX: u32 = 200;
 impl Part {
     /// One more than is shown, to know whether there are more.
     pub(super) fn page(&self) -> Result<Page, Problem> {
-        let after = self.after.as_deref().map(decoded).transpose()?;
-        Ok(Page { after, limit: self.limit()? + 1 })
+        Ok(Page { after: self.place()?, limit: self.limit()? + 1 })
+    }
+
+    /// What [`next`](Self::next) was made of.
+    pub(super) fn place(&self) -> Result<Option<String>, Problem> {
+        self.after.as_deref().map(decoded).transpose()
+    }
+
+    pub(super) fn next(place: &str) -> String {
+        URL_SAFE_NO_PAD.encode(place)
     }
 
     pub(super) fn limit(&self) -> Result<u32, Problem> {
@@ -319,7 +327,7 @@ impl<T> Items<T> {
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().filter(|_| has_more).map(|row| id(&row.value));
-        let next = last.map(|id| URL_SAFE_NO_PAD.encode(id));
+        let next = last.map(|id| Part::next(&id));
         Ok(Json(Self { items: rows.into_iter().map(show).collect(), next }))
     }
 }

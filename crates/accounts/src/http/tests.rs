@@ -8,6 +8,7 @@ mod meetings;
 mod messages;
 mod once;
 mod owners;
+mod refusals;
 mod server;
 mod tokens;
 
@@ -112,6 +113,7 @@ impl World {
             endpoints: endpoints(),
             default_group: "GID_dev".to_owned(),
             gate: Gate::with_time(ApiKeys::new([KEY]), catalog.clone(), is_over.clone(), elapsed),
+            refusals: RefusalCounts::default(),
             sessions,
             revocation,
             clients: Arc::clone(&clients) as _,
@@ -518,6 +520,7 @@ fn the_document_names_every_route_with_its_answers() {
     let paths = document["paths"].as_object().unwrap();
     let expected = [
         "/api/v1/audit",
+        "/api/v1/audit/refusals",
         "/api/v1/devices",
         "/api/v1/devices/{client_id}",
         "/api/v1/devices/{client_id}/kick",
@@ -549,6 +552,8 @@ fn the_document_names_every_route_with_its_answers() {
         "/api/v1/messages",
         "/api/v1/queue-groups/{group}/dead-letters",
         "/api/v1/queue-groups/{group}/dead-letters/{message}",
+        "/api/v1/queue-groups/{group}/dead-letters/{message}/redrive",
+        "/api/v1/queue-topics",
         "/api/v1/queue-topics/{topic}/messages",
         "/api/v1/server",
         "/api/v1/server/configuration",

@@ -39,10 +39,7 @@ pub(crate) mod name {
     pub(crate) const COLLAPSE_KEY: &str = "collapseKey";
     /// The highest version wins.
     pub(crate) const COLLAPSE_VERSION: &str = "collapseVersion";
-    /// Why a message is among the dead letters.
-    pub(crate) const DEAD_REASON: &str = "deadLetterReason";
-    /// The queue topic that it came from.
-    pub(crate) const DEAD_TOPIC: &str = "deadLetterTopic";
+    pub(crate) use accounts::messages::{DEAD_REASON, DEAD_TOPIC};
 }
 
 /// Who published; known by login, not by what the message says.

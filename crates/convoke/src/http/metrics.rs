@@ -3,6 +3,7 @@
 //! Nothing is collected between two requests: the numbers are those that the parts keep anyway.
 
 use super::{Health, ListenerCounts};
+use accounts::http::RefusalCounts;
 use accounts::revocation::Revocation;
 use axum::Router;
 use axum::http::StatusCode;
@@ -30,6 +31,7 @@ pub struct Metrics {
     pub log: Log,
     pub health: Health,
     pub revocation: Revocation,
+    pub refusals: RefusalCounts,
     /// By the name of each listener.
     pub listeners: Vec<(&'static str, Arc<ListenerCounts>)>,
     pub descriptors_max: u64,
@@ -95,6 +97,17 @@ impl Metrics {
         encode(encoder, Kind::Total, "convoke_revocations_tried_again", again, figures.tried_again)
     }
 
+    /// Not for each key: a name would be a label.
+    fn encode_refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests to the API that were refused: 401, 403 and 429.";
+        let name = "convoke_api_refusals";
+        let mut family = encoder.encode_descriptor(name, help, None, Kind::Total.metric_type())?;
+        for (reason, count) in self.refusals.totals() {
+            Kind::Total.encode(count, family.encode_family(&[("reason", reason)])?)?;
+        }
+        Ok(())
+    }
+
     fn encode_listeners(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         type Read = fn(&ListenerCounts) -> u64;
         let figures: [(Kind, &str, &str, Read); 3] = [
@@ -140,6 +153,7 @@ impl Collector for Metrics {
         self.encode_broker(&mut encoder)?;
         self.encode_log(&mut encoder)?;
         self.encode_revocation(&mut encoder)?;
+        self.encode_refusals(&mut encoder)?;
         self.encode_listeners(&mut encoder)?;
         self.encode_process(&mut encoder)
     }

@@ -1,6 +1,6 @@
 //! `convoke audit`: what was changed, by whom and when.
 
-use super::call::Call;
+use super::call::{Call, Limit};
 use super::table::{Column, moment, text};
 use anyhow::Result;
 use clap::Subcommand;
@@ -23,6 +23,8 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
+    /// List refused requests of the last hour (401, 403, 429) by key and minute, the newest first.
+    Refusals(Limit),
 }
 
 const LIST: &[Column] = &[
@@ -34,15 +36,33 @@ const LIST: &[Column] = &[
     Column::new("SUBJECT", "subject", text),
     Column::new("CHANGE", "", difference),
 ];
+const REFUSALS: &[Column] = &[
+    Column::new("MINUTE", "minute_ms", moment),
+    Column::new("BY", "actor", who),
+    Column::new("401", "unauthorized", text),
+    Column::new("403", "forbidden", text),
+    Column::new("429", "too_many", text),
+];
+const NONE_REFUSED: &str = "No request was refused in the last hour.";
 const NOTHING: &str = "Nothing of the kind was changed in the last 90 days.";
 
 impl super::Verb for Verb {
     fn call(self) -> Result<Call> {
-        let Self::List { kind, subject, actor, limit } = self;
-        let call = Call::list("audit", LIST, limit, NOTHING);
-        let call = Call { what: "list changes".to_owned(), ..call };
-        Ok(call.with("kind", kind).with("subject", subject).with("actor", actor))
+        Ok(match self {
+            Self::List { kind, subject, actor, limit } => {
+                let call = Call::list_at("list changes".to_owned(), &["audit"], LIST, limit, NOTHING);
+                call.with("kind", kind).with("subject", subject).with("actor", actor)
+            }
+            Self::Refusals(Limit { limit }) => {
+                let path = ["audit", "refusals"];
+                Call::list_at("list refused requests".to_owned(), &path, REFUSALS, limit, NONE_REFUSED)
+            }
+        })
     }
+}
+
+fn who(actor: &Value) -> String {
+    if actor.is_null() { "(no known key)".to_owned() } else { text(actor) }
 }
 
 /// The fields that are different: `rule to_queue → both`. What begins or ends is told by the action alone.

@@ -49,9 +49,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  convoke tokens apply rw chat/# --valid 12h --client-id GID_phone@@@d1 --secret-file token.json\n  convoke tokens query token.json\n  convoke tokens revoke token.json"
     )]
     Tokens(Noun<tokens::Verb>),
-    /// Messages: publish one, look at those of the queue, drop dead letters.
+    /// Messages: publish one, look at those of the queue, try dead letters again or drop them.
     #[command(
-        after_help = "Examples:\n  convoke messages publish orders-up/call hello\n  convoke messages publish orders-up/p2p/GID_phone@@@d1 hello\n  convoke messages list orders-up\n  convoke messages dead-letters convoke-broker"
+        after_help = "Examples:\n  convoke messages publish orders-up/call hello\n  convoke messages publish orders-up/p2p/GID_phone@@@d1 hello\n  convoke messages list orders-up\n  convoke messages dead-letters convoke-broker\n  convoke messages redrive convoke-broker MESSAGE"
     )]
     Messages(Noun<messages::Verb>),
     /// The server: what it is, what it uses, what it was told.
@@ -60,7 +60,7 @@ pub(crate) enum Command {
     )]
     Server(Noun<server::Verb>),
     /// What was changed, by whom and when.
-    #[command(after_help = "Examples:\n  convoke audit list --kind key --subject billing")]
+    #[command(after_help = "Examples:\n  convoke audit list --kind key --subject billing\n  convoke audit refusals")]
     Audit(Noun<audit::Verb>),
 }
 

@@ -1,6 +1,6 @@
-//! `convoke messages`: publish one, look at those of the queue, drop dead letters.
+//! `convoke messages`: publish one, look at those of the queue, try dead letters again or drop them.
 
-use super::call::{Call, Removal};
+use super::call::{Call, Limit, Removal};
 use super::table::{Column, moment, text};
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -45,6 +45,18 @@ pub(crate) enum Verb {
         #[command(flatten)]
         part: Part,
     },
+    /// List the topics of the queue, with what their groups have still to consume.
+    Topics(Limit),
+    /// Show a dead letter with its payload.
+    Show { group: String, message_id: String },
+    /// Try a dead letter again: it becomes a new message, for all groups of its topic.
+    Redrive {
+        group: String,
+        message_id: String,
+        /// To this queue topic instead of the one that it came from.
+        #[arg(long, value_name = "TOPIC")]
+        to: Option<String>,
+    },
     /// Drop a dead letter, for good.
     Drop {
         group: String,
@@ -80,6 +92,25 @@ const LETTERS: &[Column] = &[
     Column::new("REASON", "properties.deadLetterReason", text),
     Column::new("PAYLOAD", "", payload_of),
 ];
+const LETTER: &[Column] = &[
+    Column::new("MESSAGE", "message_id", text),
+    Column::new("STORED", "stored_at_ms", moment),
+    Column::new("FROM TOPIC", "properties.deadLetterTopic", text),
+    Column::new("REASON", "properties.deadLetterReason", text),
+    Column::new("TAG", "tag", text),
+    Column::new("KEYS", "keys", text),
+    Column::new("CLIENT ID", "properties.clientId", text),
+    Column::new("BYTES", "payload_bytes", text),
+    Column::new("PAYLOAD", "payload", text),
+    Column::new("BASE64", "payload_base64", text),
+];
+const TOPICS: &[Column] = &[
+    Column::new("TOPIC", "topic", text),
+    Column::new("MESSAGES", "messages", text),
+    Column::new("BYTES", "bytes", text),
+    Column::new("GROUPS", "groups", groups),
+];
+const NO_TOPICS: &str = "The queue has no topics.";
 const NO_MESSAGES: &str = "The topic holds no messages: each was consumed by all of its groups, or is too old.";
 const NO_LETTERS: &str = "No message of this group is dead.";
 /// Of a payload, in a table.
@@ -106,6 +137,18 @@ impl super::Verb for Verb {
             Self::DeadLetters { group, part } => {
                 let path = ["queue-groups", &group, "dead-letters"];
                 part.of(format!("list the dead letters of {group}"), &path, LETTERS, NO_LETTERS)
+            }
+            Self::Topics(Limit { limit }) => {
+                Call::list_at("list the topics of the queue".to_owned(), &["queue-topics"], TOPICS, limit, NO_TOPICS)
+            }
+            Self::Show { group, message_id } => {
+                let path = ["queue-groups", &group, "dead-letters", &message_id];
+                Call::show(format!("the dead letter {message_id} of {group}"), &path, LETTER)
+            }
+            Self::Redrive { group, message_id, to } => {
+                let path = ["queue-groups", &group, "dead-letters", &message_id, "redrive"];
+                let body = to.map_or_else(|| json!({}), |topic| json!({ "topic": topic }));
+                Call::told(format!("try the dead letter {message_id} of {group} again"), &path, body, redriven)
             }
             Self::Drop { group, message_id, removal } => {
                 let path = ["queue-groups", &group, "dead-letters", &message_id];
@@ -151,6 +194,20 @@ fn payload_of(message: &Value) -> String {
         Some((at, _)) => format!("{}…", &whole[..at]),
         None => whole,
     }
+}
+
+/// `workers: 3 waiting, 2 in flight, 1 due again`.
+fn groups(groups: &Value) -> String {
+    let one = |group: &Value| {
+        let [name, waiting, in_flight, due_again] =
+            ["group", "waiting", "in_flight", "due_again"].map(|field| text(&group[field]));
+        format!("{name}: {waiting} waiting, {in_flight} in flight, {due_again} due again")
+    };
+    groups.as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn redriven(answer: &Value) -> Vec<String> {
+    vec![format!("queue topic {}: message {}", text(&answer["topic"]), text(&answer["message_id"]))]
 }
 
 /// One line a place.

@@ -25,6 +25,7 @@ pub use endpoints::{BoundAddresses, Endpoints};
 use crate::config::Config;
 use crate::http::{Health, Listener, ListenerCounts, Metrics, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey, TokenSecret};
+use accounts::http::RefusalCounts;
 use anyhow::{Context, Result, bail};
 use broker::Broker;
 use catalog::{Catalog, SqliteCatalog};
@@ -228,6 +229,7 @@ impl Server {
             maxima: Maxima::new(config, descriptors, files_max),
             http: http_counts.clone(),
         };
+        let refusals = RefusalCounts::default();
         let parts = HttpParts {
             keys: &keys,
             clock: storage.clock.clone(),
@@ -242,6 +244,7 @@ impl Server {
             default_group,
             view,
             queue: storage.queue.clone(),
+            refusals: refusals.clone(),
         };
         let app = parts.router();
         let (stop, stopping) = watch::channel(false);
@@ -253,6 +256,7 @@ impl Server {
             log: storage.log.clone(),
             health: health.clone(),
             revocation,
+            refusals,
             listeners: http_counts,
             descriptors_max: files_max,
         };

@@ -8,7 +8,7 @@ use super::messages::OwnersMessages;
 use super::roles::Directory;
 use super::view::View;
 use crate::http::{AdoptWebSocket, Health, Pages, mqtt_route};
-use accounts::http::{ApiKeys, Gate, HttpState, IsOver};
+use accounts::http::{ApiKeys, Gate, HttpState, IsOver, Now, RefusalCounts, counted};
 use accounts::revocation::{Revocation, Sessions};
 use axum::Router;
 use broker::Broker;
@@ -33,6 +33,7 @@ pub(super) struct HttpParts<'a> {
     pub(super) default_group: String,
     pub(super) view: View,
     pub(super) queue: Engine,
+    pub(super) refusals: RefusalCounts,
 }
 
 impl HttpParts<'_> {
@@ -50,13 +51,18 @@ impl HttpParts<'_> {
             .merge(mqtt_route(adopt))
             .merge(self.health.router())
             .merge(self.rtc.http_router())
-            .merge(channel_status::router(channel_status))
+            .merge(counted(channel_status::router(channel_status), self.refusals.clone(), self.now()))
             .merge(accounts::http::router(self.api_state(gate, is_over)));
         pages.mount(router)
     }
 
-    fn api_state(self, gate: Gate, is_over: IsOver) -> HttpState {
+    fn now(&self) -> Now {
         let clock = self.clock.clone();
+        Arc::new(move || clock.now_ms())
+    }
+
+    fn api_state(self, gate: Gate, is_over: IsOver) -> HttpState {
+        let now_ms = self.now();
         HttpState {
             catalog: self.catalog,
             access: self.directory.access,
@@ -64,13 +70,14 @@ impl HttpParts<'_> {
             endpoints: self.endpoints.for_terminals(),
             default_group: self.default_group,
             gate,
+            refusals: self.refusals,
             sessions: Arc::clone(self.broker) as Arc<dyn Sessions>,
             revocation: self.revocation,
             messages: Arc::new(OwnersMessages { broker: Arc::clone(self.broker), queue: self.queue }),
             clients: Arc::clone(self.broker) as Arc<dyn accounts::clients::Clients>,
             meetings: Arc::new(MeetingDesk(self.operator)),
             server: Arc::new(self.view),
-            now_ms: Arc::new(move || clock.now_ms()),
+            now_ms,
             is_over,
         }
     }

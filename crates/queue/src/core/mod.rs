@@ -290,8 +290,20 @@ impl Core {
         self.topic_id_by_name.keys().cloned().collect()
     }
 
+    /// In no order.
+    pub(crate) fn topics_of(&self, group: &GroupName) -> Vec<TopicName> {
+        let Some(group) = self.group_id(group) else { return Vec::new() };
+        let its = self.topic_by_id.values().filter(|topic| topic.subscriptions.iter().any(|(of, _)| *of == group));
+        its.map(|topic| topic.name.clone()).collect()
+    }
+
     pub(crate) fn holds(&self, topic: TopicId, message: Position) -> bool {
         self.topic_by_id.get(&topic).is_some_and(|topic| topic.messages.contains(message))
+    }
+
+    /// When the message was stored that the topic holds.
+    pub(crate) fn stored_at(&self, topic: TopicId, message: Position) -> Option<WallMs> {
+        self.topic_by_id.get(&topic)?.messages.by_position().get(&message).map(|entry| entry.stored)
     }
 
     /// What the topic holds behind this message, from the oldest or from the newest on.
@@ -320,7 +332,8 @@ impl Core {
             Some(GroupProgress { group: name, waiting, in_flight, due_again })
         });
         let messages = topic.messages.len() as u64;
-        Some(TopicDescription { topic: topic.name.clone(), messages, groups: groups.collect() })
+        let (name, bytes) = (topic.name.clone(), topic.messages.bytes());
+        Some(TopicDescription { topic: name, messages, bytes, groups: groups.collect() })
     }
 }
 

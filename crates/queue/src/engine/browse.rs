@@ -64,16 +64,35 @@ impl Engine {
         let (chosen, has_more) = self.choose(look, after.transpose()?)?;
         let mut seen = Vec::with_capacity(chosen.len());
         for (position, stored_ms) in chosen {
-            let message = match self.inner.log.read(position) {
-                Ok(record) => Some(decode(record)?),
-                Err(error @ ReadError::Storage { .. }) => return Err(Unavailable::Failed(error.to_string()).into()),
-                // Its segment may have been given back since: then it is not held any more.
-                Err(_) if !self.holds_at(&look.topic, position) => continue,
-                Err(_) => None,
-            };
-            seen.push(Seen { message_id: message_id(position), stored_ms, message });
+            seen.extend(self.see(&look.topic, position, stored_ms)?);
         }
         Ok((seen, has_more))
+    }
+
+    /// Looks at one message, as [`look`](Self::look). `None`: the topic does not hold it.
+    ///
+    /// # Errors
+    /// The topic does not exist, or the log cannot be read.
+    pub fn look_at(&self, topic: &TopicName, message: &MessageId) -> Result<Option<Seen>, AdminError> {
+        let found = {
+            let state = self.inner.state();
+            let id = state.core.topic_id(topic).ok_or_else(|| AdminError::UnknownTopic(topic.clone()))?;
+            let position = parse_message_id(message);
+            position.and_then(|position| Some((position, state.core.stored_at(id, position)?)))
+        };
+        found.map_or(Ok(None), |(position, stored)| self.see(topic, position, stored.0))
+    }
+
+    /// `None`: it is not held any more.
+    fn see(&self, topic: &TopicName, position: Position, stored_ms: u64) -> Result<Option<Seen>, AdminError> {
+        let message = match self.inner.log.read(position) {
+            Ok(record) => Some(decode(record)?),
+            Err(error @ ReadError::Storage { .. }) => return Err(Unavailable::Failed(error.to_string()).into()),
+            // Its segment may have been given back since.
+            Err(_) if !self.holds_at(topic, position) => return Ok(None),
+            Err(_) => None,
+        };
+        Ok(Some(Seen { message_id: message_id(position), stored_ms, message }))
     }
 
     /// Positions, and when they were stored.

@@ -11,6 +11,7 @@ mod dumping;
 mod keeper;
 mod receive;
 mod recovery;
+mod redrive;
 mod removal;
 mod send;
 mod state;

@@ -36,7 +36,7 @@ pub(super) enum WhenDurable {
         topic: TopicId,
         position: Position,
         entry: IndexEntry,
-        /// `None`: a dead letter, which no sender waits for.
+        /// `None`: a dead letter, or one that is tried again, which no sender waits for.
         done: Option<SendDone>,
     },
     Consume {

@@ -1,6 +1,9 @@
 //! What an owner sees of messages, and takes out of their topics.
 
+use std::time::Duration;
+
 use queue::{AdminError, Engine, GroupOptions, Look, MessageId, Queue, TopicName};
+use tokio::time::timeout;
 
 use crate::space::work_until_log_begins_at;
 use crate::world::{World, bodies, by, group_name, owned, send_patiently, text, topic, topic_name};
@@ -97,4 +100,62 @@ async fn what_was_taken_out_does_not_come_back_with_the_copies_of_what_was_not()
         world.cut_power();
         assert_eq!(seen(&world.engine, &look(false, 9)).0, ["0", "2", "3", "5", "last"]);
     }
+}
+
+#[tokio::test]
+async fn a_message_that_is_tried_again_is_in_one_topic_alone_after_a_power_cut() {
+    let (mut world, ids) = filled(3).await;
+    let again = topic_name("again");
+    world.engine.create_topic(again.clone()).await.unwrap();
+    let look_at = |engine: &Engine, id: &MessageId| engine.look_at(&topic(), id).unwrap();
+    let letter = look_at(&world.engine, &ids[1]).unwrap();
+    assert_eq!((letter.message_id, letter.message.as_ref().unwrap().body.as_ref()), (ids[1].clone(), b"1".as_slice()));
+    let message = letter.message.unwrap();
+    let new = world.engine.redrive(&topic(), &ids[1], &again, &message).await.unwrap().unwrap();
+    assert_eq!(world.engine.redrive(&topic(), &ids[1], &again, &message).await, Ok(None), "it is there no more");
+    assert_eq!(look_at(&world.engine, &ids[1]), None);
+    assert_eq!(world.engine.describe_all().iter().map(|topic| topic.messages).collect::<Vec<_>>(), [2, 1]);
+    assert!(world.engine.describe_all().iter().all(|topic| topic.bytes > 0));
+    world.cut_power();
+    assert_eq!(seen(&world.engine, &look(false, 9)), (["0", "2"].map(str::to_owned).to_vec(), false));
+    let moved = Look { topic: again.clone(), ..look(false, 9) };
+    assert_eq!(seen(&world.engine, &moved), (vec!["1".to_owned()], false));
+    assert_eq!(world.engine.look_at(&again, &new).unwrap().unwrap().message, Some(message));
+}
+
+#[tokio::test]
+async fn of_a_message_that_is_tried_again_a_power_cut_at_any_moment_leaves_one() {
+    for waits in [false, true] {
+        let (mut world, ids) = filled(2).await;
+        let (from, again, message) = (topic(), topic_name("again"), text("1"));
+        world.engine.create_topic(again.clone()).await.unwrap();
+        let redrive = world.engine.redrive(&from, &ids[1], &again, &message);
+        if waits {
+            redrive.await.unwrap();
+        } else {
+            // Appended; whether it is on the disk is not waited for.
+            let _ = timeout(Duration::ZERO, redrive).await;
+        }
+        world.cut_power();
+        let count = |name: &TopicName| {
+            let all = Look { topic: name.clone(), ..look(false, 9) };
+            seen(&world.engine, &all).0.iter().filter(|body| *body == "1").count()
+        };
+        assert_eq!(count(&from) + count(&again), 1, "waits: {waits}");
+        assert!(!waits || count(&again) == 1);
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_tried_again_stays_where_it_is() {
+    let (world, ids) = filled(1).await;
+    let nowhere = topic_name("none");
+    let refused = world.engine.redrive(&topic(), &ids[0], &nowhere, &text("0")).await;
+    assert_eq!(refused, Err(queue::SendError::UnknownTopic(nowhere.clone())));
+    assert_eq!(world.engine.redrive(&nowhere, &ids[0], &topic(), &text("0")).await, Ok(None));
+    assert_eq!(world.engine.redrive(&topic(), &MessageId::new("no id"), &topic(), &text("0")).await, Ok(None));
+    assert_eq!(seen(&world.engine, &look(false, 9)), (vec!["0".to_owned()], false));
+    assert!(world.engine.topics_of(&group_name("group")).is_empty(), "it has received from none yet");
+    world.receive_due().await;
+    assert_eq!(world.engine.topics_of(&group_name("group")), [topic()]);
 }

@@ -4,9 +4,10 @@ use super::*;
 use crate::access::PublishRefusal;
 use crate::clients::{Answer, Turn};
 use crate::messages::{
-    Look, Looked, Messages, NoMessages, NotPublished, PlaceOutcome, Publication, Published, Publisher, QueuePlace,
-    ReceiverPlace, StoredMessage,
+    Look, Looked, Messages, NoMessages, NotPublished, One, PlaceOutcome, Publication, Published, Publisher, QueuePlace,
+    ReceiverPlace, Redrive, StoredMessage,
 };
+use crate::server::{QueueGroupState, QueueTopicState};
 use catalog::Audit;
 use std::collections::BTreeMap;
 use std::future::{pending, ready};
@@ -23,6 +24,7 @@ pub(super) struct FakeMessages {
     removed: Mutex<Vec<(String, String)>>,
     /// What is published here stays under way, and is not answered.
     stuck: Mutex<Vec<Turn>>,
+    redriven: Mutex<Vec<Redrive>>,
 }
 
 fn stored(message_id: &str) -> StoredMessage {
@@ -82,6 +84,48 @@ impl Messages for FakeMessages {
     fn remove(&self, topic: String, message_id: String, _: Turn) -> Answer<Result<bool, NoMessages>> {
         self.removed.lock().unwrap().push((topic, message_id));
         Box::pin(ready(Some(Ok(true))))
+    }
+
+    fn show(&self, one: One, _: Turn) -> Answer<Result<Option<StoredMessage>, NoMessages>> {
+        let One { topic, message_id, .. } = one;
+        let letter = |group: &str| match group {
+            "%DLQ%workers" => Some(stored(HELD)),
+            "%DLQ%broker" => Some(StoredMessage {
+                properties: [("deadLetterTopic".to_owned(), "orders".to_owned())].into(),
+                ..stored(HELD)
+            }),
+            "%DLQ%damaged" => {
+                Some(StoredMessage { message_id: HELD.to_owned(), stored_at_ms: START_MS, ..StoredMessage::default() })
+            }
+            _ => None,
+        };
+        Box::pin(ready(Some(Ok(letter(&topic).filter(|_| message_id == HELD)))))
+    }
+
+    fn redrive(&self, redrive: Redrive, _: Turn) -> Answer<Result<Option<String>, NoMessages>> {
+        let answer = match redrive.to.as_str() {
+            "none" => Err(NoMessages::Topic("none".to_owned())),
+            "full" => Err(NoMessages::Unavailable("topic full holds as many messages as it may".to_owned())),
+            _ => Ok(Some("0000000000000080".to_owned())),
+        };
+        self.redriven.lock().unwrap().push(redrive);
+        Box::pin(ready(Some(answer)))
+    }
+
+    fn topics_of(&self, group: &str) -> Vec<String> {
+        let topics = if group == "workers" { ["jobs"].as_slice() } else { ["jobs", "orders"].as_slice() };
+        topics.iter().map(|&topic| topic.to_owned()).collect()
+    }
+
+    fn topics(&self) -> Vec<QueueTopicState> {
+        let group = QueueGroupState { group: "workers".to_owned(), waiting: 3, in_flight: 2, due_again: 1 };
+        let topic = |topic: &str| QueueTopicState {
+            topic: topic.to_owned(),
+            messages: 6,
+            bytes: 1_000,
+            groups: vec![group.clone()],
+        };
+        ["%DLQ%workers", "jobs", "orders"].map(topic).to_vec()
     }
 
     fn dead_letters_of(&self, group: &str) -> Option<String> {
@@ -220,4 +264,50 @@ async fn a_dead_letter_is_dropped_although_its_caller_hangs_up_once_it_is_in_the
     let path = format!("/api/v1/queue-groups/workers/dead-letters/{HELD}");
     devices::hang_up_after(&world, "DELETE", &path).await;
     devices::until("the letter is dropped", || !world.messages.removed.lock().unwrap().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_tried_again_where_it_came_from_or_where_the_owner_says() {
+    let world = World::new().await;
+    let path = |group: &str| format!("/api/v1/queue-groups/{group}/dead-letters/{HELD}");
+    let shown = world.ask("GET", &path("workers"), Value::Null).await;
+    assert_eq!((shown.text("message_id"), shown.text("payload")), (HELD, "hello"));
+    let redrive = async |group: &str, body| world.ask("POST", &format!("{}/redrive", path(group)), body).await;
+    let sent = redrive("workers", Value::Null).await;
+    assert_eq!(sent.body, json!({ "topic": "jobs", "message_id": "0000000000000080" }), "the only topic of the group");
+    assert_eq!(redrive("broker", Value::Null).await.text("topic"), "orders", "as the broker has noted");
+    assert_eq!(redrive("workers", json!({ "topic": "later" })).await.text("topic"), "later");
+    let to: Vec<_> = world.messages.redriven.lock().unwrap().iter().map(|one| one.to.clone()).collect();
+    assert_eq!(to, ["jobs", "orders", "later"]);
+    let log = world.ask("GET", "/api/v1/audit?kind=dead_letter", Value::Null).await;
+    let row = &log.body["items"][2];
+    assert_eq!((&row["action"], &row["subject"]), (&json!("redrive"), &json!(format!("workers/{HELD}"))));
+    assert_eq!(row["after"], json!({ "group": "workers", "message_id": HELD, "topic": "jobs" }));
+    for (group, body, expected) in [
+        ("others", Value::Null, (404, "not_found")),
+        ("damaged", Value::Null, (404, "not_found")),
+        ("workers", json!({ "topic": "none" }), (400, "invalid_topic")),
+        ("workers", json!({ "topic": "%DLQ%workers" }), (400, "invalid_topic")),
+        ("workers", json!({ "topic": "full" }), (503, "unavailable")),
+        ("workers", json!({ "to": "jobs" }), (400, "invalid_body")),
+    ] {
+        assert_eq!(redrive(group, body.clone()).await.refused(), expected, "{group} {body}");
+    }
+}
+
+#[tokio::test]
+async fn topics_of_the_queue_are_listed_in_parts_with_what_their_groups_have_to_consume() {
+    let world = World::new().await;
+    let (mut names, mut query) = (Vec::new(), "?limit=2".to_owned());
+    loop {
+        let part = world.ask("GET", &format!("/api/v1/queue-topics{query}"), Value::Null).await;
+        for topic in part.body["items"].as_array().unwrap() {
+            let group = json!({ "group": "workers", "waiting": 3, "in_flight": 2, "due_again": 1 });
+            assert_eq!((&topic["bytes"], &topic["groups"]), (&json!(1_000), &json!([group])));
+            names.push(topic["topic"].as_str().unwrap().to_owned());
+        }
+        let Some(next) = part.body["next"].as_str() else { break };
+        query = format!("?limit=2&after={next}");
+    }
+    assert_eq!(names, ["%DLQ%workers", "jobs", "orders"]);
 }

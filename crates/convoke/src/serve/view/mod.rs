@@ -159,9 +159,9 @@ impl View {
     }
 }
 
-fn topic(description: TopicDescription) -> QueueTopicState {
-    let TopicDescription { topic, messages, groups } = description;
-    QueueTopicState { topic: topic.to_string(), messages, groups: groups.into_iter().map(group).collect() }
+pub(super) fn topic(description: TopicDescription) -> QueueTopicState {
+    let TopicDescription { topic, messages, bytes, groups } = description;
+    QueueTopicState { topic: topic.to_string(), messages, bytes, groups: groups.into_iter().map(group).collect() }
 }
 
 fn group(progress: GroupProgress) -> QueueGroupState {
