@@ -146,7 +146,8 @@ pub enum Change {
     RemoveLink {
         link_id: String,
     },
-    /// At most [`REVOKED_TOKENS_MAX`](crate::limits::REVOKED_TOKENS_MAX) at a time: [`ApplyError::TooMany`].
+    /// At most [`REVOKED_TOKENS_MAX`](crate::limits::REVOKED_TOKENS_MAX) at a time, and of one key half of what the others
+    /// leave: [`ApplyError::TooMany`].
     RevokeToken(RevokedToken),
 }
 

@@ -32,7 +32,7 @@ pub const AUDIT_OF_DEVICES_MAX: u32 = 1_000_000;
 pub const AUDIT_OF_TOKENS_MAX: u32 = 1_000_000;
 /// The same of acts in meetings.
 pub const AUDIT_OF_MEETINGS_MAX: u32 = 1_000_000;
-/// Revoked tokens whose time is not over: all of them are in memory.
+/// Revoked tokens that are remembered: all of them are in memory. Those of one key take half at most of what the others leave.
 pub const REVOKED_TOKENS_MAX: u32 = 20_000;
 /// A revoked token is forgotten so long after its time: a clock may be set back.
 pub const REVOKED_TOKEN_KEEP_MS: u64 = DAY_MS;

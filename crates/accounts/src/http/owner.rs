@@ -202,8 +202,8 @@ impl<'a> Refusals<'a> {
             ApplyError::ActorGone => key_gone(),
             ApplyError::TooMany { max } => {
                 let words = format!(
-                    "{max} are revoked already whose time is not over; wait for some to end, or disable or remove the key \
-                     that has applied for them, which voids all of its tokens"
+                    "too many are revoked of the key that has applied for this one: a key may have half of what the others \
+                     leave of {max}; wait for their time to be over, or remove the key, which voids all of its tokens"
                 );
                 Problem::new(Code::TooManyRevoked, words)
             }

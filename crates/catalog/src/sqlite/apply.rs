@@ -86,7 +86,7 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order, number: i6
         Change::Note(note) => Ok(Some(ordered::noted(note))),
         Change::CreateLink(link) => create_link(conn, link, number).await,
         Change::RemoveLink { link_id } => remove_link(conn, link_id, expected).await,
-        Change::RevokeToken(token) => revoke_token(conn, token, number, at_ms).await,
+        Change::RevokeToken(token) => revoke_token(conn, token, number).await,
     }
 }
 
@@ -339,6 +339,7 @@ async fn remove_key(conn: &mut SqliteConnection, key_id: &str, expected: Option<
     let known = known_key(conn, key_id, expected).await?;
     keys::remove(conn, key_id).await.map_err(widen)?;
     answers::forget(conn, &Actor::Key(key_id.to_owned()).to_string()).await?;
+    tokens::forget_of_key(conn, key_id).await?;
     let cuts = vec![Cut::Key { key_id: key_id.to_owned() }];
     Ok(Some(Done::new("remove", Kind::Key, key_id).before(key_json(&known)).cuts(cuts)))
 }
@@ -475,11 +476,11 @@ fn token_json(token: &RevokedToken) -> Value {
     json!({ "token": token.id, "key": token.key_id, "expires_at_ms": token.expires_at_ms })
 }
 
-async fn revoke_token(conn: &mut SqliteConnection, token: &RevokedToken, number: i64, at_ms: u64) -> Outcome {
+async fn revoke_token(conn: &mut SqliteConnection, token: &RevokedToken, number: i64) -> Outcome {
     if tokens::is_revoked(conn, token.id).await? {
         return Ok(None);
     }
-    if !tokens::have_room(conn, at_ms).await.map_err(widen)? {
+    if !tokens::have_room(conn, token.key_id.as_deref()).await.map_err(widen)? {
         return Err(rule(ApplyError::TooMany { max: REVOKED_TOKENS_MAX }));
     }
     tokens::insert(conn, token, number).await.map_err(widen)?;

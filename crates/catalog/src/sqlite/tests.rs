@@ -6,9 +6,9 @@
 use super::SqliteCatalog;
 use crate::limits::{ANSWERS_PER_CALLER_MAX, REVOKED_TOKEN_KEEP_MS, REVOKED_TOKENS_MAX};
 use crate::{
-    Accounts, Actor, Answer, AnswerKey, Answers, ApiKey, ApplyError, Audit, AuditPage, By, CatalogError, Change,
-    DeviceFilter, GrantFilter, Group, Handled, Kind, MeetingCommit, MeetingPlace, MeetingState, Meetings, MeetingsPage,
-    NewOutboxRow, Order, Page, RevokedToken, Topics,
+    AccessKey, Accounts, Actor, Answer, AnswerKey, Answers, ApiKey, ApplyError, Audit, AuditPage, By, Catalog,
+    CatalogError, Change, DeviceFilter, GrantFilter, Group, Handled, Key, Kind, MeetingCommit, MeetingPlace,
+    MeetingState, Meetings, MeetingsPage, NewOutboxRow, Order, Page, RevokedToken, Topics,
 };
 use sqlx::{query, query_scalar};
 use tempfile::TempDir;
@@ -195,29 +195,76 @@ async fn a_part_of_a_list_is_found_by_an_index_whatever_it_is_filtered_by() {
     }
 }
 
-#[tokio::test]
-async fn revoked_tokens_are_bounded_and_make_room_when_their_time_is_over() {
-    const NOW_MS: u64 = 1_800_000_000_000;
-    let scene = Scene::new().await;
+const NOW_MS: u64 = 1_800_000_000_000;
+
+/// So many revoked tokens of a key, which end at this time.
+async fn many_are_revoked(scene: &Scene, key_id: Option<&str>, count: u32, ends_ms: u64) {
     query(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) \
-         INSERT INTO revoked_tokens (token_id, expires_at_ms, changed) \
-         SELECT printf('00000000-0000-0000-0000-%012d', i), $2, 0 FROM n",
+         INSERT INTO revoked_tokens (token_id, key_id, expires_at_ms, changed) \
+         SELECT printf('%s-%012d', $2, i), $3, $4, 0 FROM n",
     )
-    .bind(REVOKED_TOKENS_MAX)
-    .bind(NOW_MS.cast_signed())
+    .bind(count)
+    .bind(Uuid::now_v7().simple().to_string())
+    .bind(key_id)
+    .bind(ends_ms.cast_signed())
     .execute(&mut *scene.catalog.writer.acquire().await.unwrap())
     .await
     .unwrap();
-    let revoke = |at_ms| {
-        let token = RevokedToken { id: Uuid::now_v7(), key_id: None, expires_at_ms: at_ms + 1 };
-        let by = By { actor: Actor::Owner, address: None, at_ms };
-        scene.catalog.apply(Order { change: Change::RevokeToken(token), by, expected: None })
-    };
-    assert_eq!(revoke(NOW_MS).await, Err(ApplyError::TooMany { max: REVOKED_TOKENS_MAX }));
-    assert_eq!(scene.catalog.access().await.unwrap().revoked_tokens.len(), REVOKED_TOKENS_MAX as usize);
-    revoke(NOW_MS + REVOKED_TOKEN_KEEP_MS + 1).await.unwrap();
-    assert_eq!(scene.catalog.access().await.unwrap().revoked_tokens.len(), 1);
+}
+
+async fn count_revoked(scene: &Scene) -> i64 {
+    let mut writer = scene.catalog.writer.acquire().await.unwrap();
+    query_scalar("SELECT COUNT(*) FROM revoked_tokens").fetch_one(&mut *writer).await.unwrap()
+}
+
+async fn revoke(scene: &Scene, key_id: Option<&str>, at_ms: u64) -> Result<(), ApplyError> {
+    let key_id = key_id.map(str::to_owned);
+    let token = RevokedToken { id: Uuid::now_v7(), key_id, expires_at_ms: at_ms + 1 };
+    order(scene, Change::RevokeToken(token), at_ms).await
+}
+
+async fn order(scene: &Scene, change: Change, at_ms: u64) -> Result<(), ApplyError> {
+    let by = By { actor: Actor::Owner, address: None, at_ms };
+    scene.catalog.apply(Order { change, by, expected: None }).await.map(drop)
+}
+
+#[tokio::test]
+async fn revoked_tokens_of_a_key_are_half_at_most_of_what_the_others_leave() {
+    let scene = Scene::new().await;
+    let full = Err(ApplyError::TooMany { max: REVOKED_TOKENS_MAX });
+    many_are_revoked(&scene, Some("greedy"), REVOKED_TOKENS_MAX / 2 - 1, NOW_MS).await;
+    revoke(&scene, Some("greedy"), NOW_MS).await.unwrap();
+    assert_eq!(revoke(&scene, Some("greedy"), NOW_MS).await, full);
+    many_are_revoked(&scene, None, REVOKED_TOKENS_MAX / 4 - 1, NOW_MS).await;
+    revoke(&scene, None, NOW_MS).await.unwrap();
+    assert_eq!(revoke(&scene, None, NOW_MS).await, full, "the owner's are a share too");
+    assert_eq!(revoke(&scene, Some("greedy"), NOW_MS).await, full);
+    revoke(&scene, Some("another"), NOW_MS).await.unwrap();
+}
+
+/// A key that is gone voids its tokens by that alone.
+#[tokio::test]
+async fn revoked_tokens_of_a_key_go_with_it() {
+    let scene = Scene::new().await;
+    let access = AccessKey { key_id: "svc".to_owned(), secret: "secret".to_owned(), instance: "convoke".to_owned() };
+    order(&scene, Change::CreateKey(Key::from(access)), NOW_MS).await.unwrap();
+    many_are_revoked(&scene, Some("svc"), REVOKED_TOKENS_MAX / 2, NOW_MS).await;
+    revoke(&scene, None, NOW_MS).await.unwrap();
+    order(&scene, Change::RemoveKey { key_id: "svc".to_owned() }, NOW_MS).await.unwrap();
+    assert_eq!(count_revoked(&scene).await, 1);
+}
+
+/// The clock may be ahead: the one who orders does not know whether it is.
+#[tokio::test]
+async fn a_revocation_by_a_clock_that_is_ahead_forgets_none_of_the_others() {
+    const AHEAD_MS: u64 = 40 * REVOKED_TOKEN_KEEP_MS;
+    let scene = Scene::new().await;
+    many_are_revoked(&scene, Some("svc"), 3, NOW_MS).await;
+    revoke(&scene, Some("svc"), NOW_MS + AHEAD_MS).await.unwrap();
+    assert_eq!(count_revoked(&scene).await, 4);
+    scene.catalog.prune(NOW_MS + AHEAD_MS).await.unwrap();
+    assert_eq!(count_revoked(&scene).await, 1, "those whose time is over for certain are");
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use super::fault::Fault;
 use super::rows::{to_i64, to_uuid};
 use crate::RevokedToken;
-use crate::limits::{REVOKED_TOKEN_KEEP_MS, REVOKED_TOKENS_MAX};
-use sqlx::{SqliteConnection, query, query_scalar};
+use crate::limits::REVOKED_TOKENS_MAX;
+use sqlx::{SqliteConnection, query, query_as, query_scalar};
 use uuid::Uuid;
 
 /// In no order.
@@ -18,14 +18,20 @@ pub(super) async fn is_revoked(conn: &mut SqliteConnection, id: Uuid) -> Result<
     query_scalar(sql).bind(id.to_string()).fetch_one(conn).await
 }
 
-/// Whether there is room for another one, once those are gone whose time is over.
-pub(super) async fn have_room(conn: &mut SqliteConnection, now_ms: u64) -> Result<bool, Fault> {
-    query("DELETE FROM revoked_tokens WHERE expires_at_ms < $1")
-        .bind(to_i64(now_ms.saturating_sub(REVOKED_TOKEN_KEEP_MS))?)
-        .execute(&mut *conn)
+/// Whether there is room for another one of this key's tokens; `None`: of the owner's. A key may have half of what the others
+/// leave, so that none keeps the others from revoking. Rows go by [`prune`](super::prune) alone, which knows whether the time is
+/// in doubt: one that was forgotten too early would make its token good again.
+pub(super) async fn have_room(conn: &mut SqliteConnection, key_id: Option<&str>) -> Result<bool, Fault> {
+    let (all, own): (i64, i64) = query_as("SELECT COUNT(*), COUNT(*) FILTER (WHERE key_id IS $1) FROM revoked_tokens")
+        .bind(key_id)
+        .fetch_one(conn)
         .await?;
-    let count: i64 = query_scalar("SELECT COUNT(*) FROM revoked_tokens").fetch_one(conn).await?;
-    Ok(count < i64::from(REVOKED_TOKENS_MAX))
+    Ok(own < (i64::from(REVOKED_TOKENS_MAX) - (all - own)) / 2)
+}
+
+/// Those of a key that is gone: all of its tokens are void.
+pub(super) async fn forget_of_key(conn: &mut SqliteConnection, key_id: &str) -> Result<(), sqlx::Error> {
+    query("DELETE FROM revoked_tokens WHERE key_id = $1").bind(key_id).execute(conn).await.map(drop)
 }
 
 pub(super) async fn insert(conn: &mut SqliteConnection, token: &RevokedToken, changed: i64) -> Result<(), Fault> {
