@@ -56,7 +56,8 @@ impl Identity {
             // Not of one token, which are renewed.
             Self::Tokens(holder) => match &holder.user {
                 Some(user) => account_of_user(user),
-                None => format!("tokens:{}", holder.instance),
+                None if holder.is_bound() => format!("{BOUND_TOKENS}{}", holder.instance),
+                None => format!("{TOKENS}{}", holder.instance),
             },
         }
     }
@@ -69,6 +70,23 @@ impl Identity {
 /// Whether the account of an [`Identity`] is that of a service.
 pub fn is_account_of_service(account: &str) -> bool {
     account.starts_with("service:")
+}
+
+/// Of clients whose tokens name no client id,
+const TOKENS: &str = "tokens:";
+/// and of those that have one which names theirs.
+const BOUND_TOKENS: &str = "bound-tokens:";
+
+/// Whether it is that of clients with tokens, under ids that no user owns.
+pub fn is_account_of_tokens(account: &str) -> bool {
+    account.starts_with(TOKENS) || account.starts_with(BOUND_TOKENS)
+}
+
+/// Whether a login of this account goes on with the session that the holder has under the same client id. A client id that
+/// came to tokens which name it is not for others any more.
+pub fn takes_over(account: &str, holder: &str) -> bool {
+    let bound = account.strip_prefix(BOUND_TOKENS);
+    account == holder || bound.is_some() && bound == holder.strip_prefix(TOKENS)
 }
 
 /// Whether it is that of a user, whose devices they are.
@@ -90,6 +108,8 @@ pub struct AccessConfig {
     pub token_key: Option<TokenKey>,
     /// Whose JWTs let devices in.
     pub issuers: Issuers,
+    /// The name of the owner's key, which is derived from its secret: tokens that another one has applied for are void.
+    pub owner_key: String,
 }
 
 impl Default for AccessConfig {
@@ -99,6 +119,7 @@ impl Default for AccessConfig {
             topic_limit: TopicLimit::default(),
             token_key: None,
             issuers: Issuers::default(),
+            owner_key: String::new(),
         }
     }
 }

@@ -213,7 +213,7 @@ fn tokens(
         }
         tokens.push(token);
     }
-    let holder = TokenHolder::new(id, name.instance, tokens)?;
+    let holder = TokenHolder::new(id, name.instance, tokens)?.ending_by(|token| access.end_of_token(token));
     if known { Ok(holder) } else { Err(LoginError::Refused) }
 }
 
@@ -255,7 +255,7 @@ fn finish_tokens(
     device: Option<&Device>,
     is_over: impl Fn(u64) -> bool,
 ) -> Result<Login, LoginError> {
-    let holder = holder.of_user(device.map(|device| device.user.as_str()))?;
+    let holder = holder.of_device(device)?;
     if holder.first_to_end().is_some_and(|(_, ends_at_ms)| is_over(ends_at_ms)) {
         return Err(TokenError::Expired.into());
     }

@@ -7,7 +7,8 @@
 //!   header  {"alg":"HS256","typ":"JWT","kid":<name of the key>}
 //!   claims  iss <instance>   aud convoke-mqtt   jti <UUIDv7>   iat, exp <seconds since 1970>
 //!           key <id of the key that applied for it; left out: the owner's>   key_made_ms <when that was created>
-//!           actions R|W|RW   resources [<topic or filter>, …]   client <client id>   user <whose device that is>
+//!           owner_key <name of the owner's key, if that applied for it>
+//!           actions R|W|RW   resources [<topic or filter>, …]   client <client id>   user, login <whose device that is, and its credential>
 //! ```
 //!
 //! What it is not: whether a token that was issued here is still good is the matter of
@@ -84,9 +85,21 @@ pub struct Applicant {
     pub key_id: Option<String>,
     /// A later key of the same name is another one.
     pub made_ms: u64,
+    /// Of the owner's key its name, which is derived from its secret: one that takes its place is another one.
+    pub owner_key: Option<String>,
 }
 
 impl Applicant {
+    #[must_use]
+    pub const fn key(key_id: String, made_ms: u64) -> Self {
+        Self { key_id: Some(key_id), made_ms, owner_key: None }
+    }
+
+    #[must_use]
+    pub const fn owner(owner_key: String) -> Self {
+        Self { key_id: None, made_ms: 0, owner_key: Some(owner_key) }
+    }
+
     /// As user names have it.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -107,6 +120,8 @@ pub struct Token {
     pub client_id: Option<String>,
     /// Whose device that was when the token was applied for.
     pub user: Option<String>,
+    /// The id of the credential that the device had: with that login the token ends, too.
+    pub login: Option<String>,
 }
 
 impl Token {
@@ -114,6 +129,14 @@ impl Token {
     #[must_use]
     pub fn names_topic(&self, topic: &str) -> bool {
         self.resources.iter().any(|resource| resource::matches(resource, topic))
+    }
+
+    /// In memory, with the text that it holds.
+    fn bytes(&self) -> usize {
+        let names = [&self.applicant.key_id, &self.applicant.owner_key, &self.client_id, &self.user, &self.login];
+        let names: usize = names.into_iter().flatten().map(String::len).sum();
+        let resources: usize = self.resources.iter().map(|resource| size_of::<String>() + resource.len()).sum();
+        size_of::<Self>() + names + resources
     }
 
     /// Whether the token names every topic that the filter may bring.
@@ -133,12 +156,16 @@ struct Claims {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     key_made_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_key: Option<String>,
     actions: TokenType,
     resources: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<String>,
 }
 
 /// Signs tokens of one instance, and verifies them.
@@ -179,7 +206,7 @@ impl TokenKey {
     /// # Errors
     /// The text would be longer than [`TOKEN_BYTES_MAX`]: it names too much.
     pub fn sign(&self, token: &Token, now_ms: u64) -> Result<String, TooLong> {
-        let Token { id, token_type, resources, expires_at_ms, applicant, client_id, user } = token.clone();
+        let Token { id, token_type, resources, expires_at_ms, applicant, client_id, user, login } = token.clone();
         let claims = Claims {
             iss: self.0.instance.clone(),
             aud: AUDIENCE.to_owned(),
@@ -188,10 +215,12 @@ impl TokenKey {
             exp: expires_at_ms / 1_000,
             key: applicant.key_id,
             key_made_ms: applicant.made_ms,
+            owner_key: applicant.owner_key,
             actions: token_type,
             resources,
             client: client_id,
             user,
+            login,
         };
         let header = Header { kid: Some(self.0.kid.clone()), ..Header::new(Algorithm::HS256) };
         let text = jsonwebtoken::encode(&header, &claims, &self.0.signing).map_err(|_| TooLong)?;
@@ -217,9 +246,10 @@ impl TokenKey {
             token_type: claims.actions,
             resources: claims.resources,
             expires_at_ms: claims.exp.saturating_mul(1_000),
-            applicant: Applicant { key_id: claims.key, made_ms: claims.key_made_ms },
+            applicant: Applicant { key_id: claims.key, made_ms: claims.key_made_ms, owner_key: claims.owner_key },
             client_id: claims.client,
             user: claims.user,
+            login: claims.login,
         })
     }
 }

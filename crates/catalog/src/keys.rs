@@ -158,7 +158,7 @@ impl From<crate::AccessKey> for Key {
             instance: key.instance,
             scopes: Scopes::of_service(),
             note: String::new(),
-            created_at_ms: 0,
+            created_at_ms: key.created_at_ms,
             expires_at_ms: None,
             disabled: false,
             secrets: vec![secret],

@@ -58,6 +58,7 @@ pub struct AccessKey {
     pub key_id: String,
     pub secret: String,
     pub instance: String,
+    pub created_at_ms: u64,
 }
 
 impl fmt::Debug for AccessKey {

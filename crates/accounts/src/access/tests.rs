@@ -34,7 +34,7 @@ fn access() -> Access {
 
 fn key(key_id: &str, scopes: Scopes) -> Key {
     let (key_id, secret, instance) = (key_id.to_owned(), "secret".to_owned(), "convoke".to_owned());
-    Key { scopes, ..AccessKey { key_id, secret, instance }.into() }
+    Key { scopes, ..AccessKey { key_id, secret, instance, created_at_ms: 0 }.into() }
 }
 
 fn service() -> Identity {

@@ -11,7 +11,13 @@ impl Access {
         self.config.token_key.as_ref()
     }
 
-    /// A token as a client shows it, if it is good but for its time. It ends with the key that applied for it.
+    /// The name of the owner's key.
+    #[must_use]
+    pub fn owner_key(&self) -> &str {
+        &self.config.owner_key
+    }
+
+    /// A token as a client shows it, if it is good but for its time, which [`end_of_token`](Self::end_of_token) says.
     ///
     /// # Errors
     /// It is void.
@@ -19,10 +25,10 @@ impl Access {
         let key = self.token_key().ok_or(TokenError::Forged)?;
         let token = key.verify(text)?;
         self.check_token(&token)?;
-        Ok(Token { expires_at_ms: self.end_of_token(&token), ..token })
+        Ok(token)
     }
 
-    /// Its own, or that of the key that applied for it.
+    /// The end of a token by the rules of now: its own, or that of the key that applied for it.
     #[must_use]
     pub fn end_of_token(&self, token: &Token) -> u64 {
         let ends = self.applicant(token).and_then(|key| key.expires_at_ms);
@@ -37,7 +43,8 @@ impl Access {
         if self.revoked.contains(&token.id) {
             return Err(TokenError::Revoked);
         }
-        let of_owner = token.applicant.key_id.is_none();
+        let owner_key = token.applicant.owner_key.as_deref();
+        let of_owner = token.applicant.key_id.is_none() && owner_key == Some(&*self.config.owner_key);
         let may = |key: &Key| {
             let may_name_users = token.user.is_none() || key.scopes.allow(Scope::Devices);
             key.scopes.allow(Scope::Topics) && may_name_users
@@ -62,6 +69,6 @@ impl Access {
     }
 
     fn good_tokens<'a>(&'a self, holder: &'a TokenHolder) -> impl Iterator<Item = &'a Token> {
-        holder.tokens().iter().filter(|token| self.check_token(token).is_ok())
+        holder.tokens().filter(|token| self.check_token(token).is_ok())
     }
 }

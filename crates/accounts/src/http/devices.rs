@@ -3,20 +3,21 @@
 //! A device is named by its client id. It is registered to a user, or it is a service's, which is known for as long as its
 //! session lasts. Who is connected says the broker, which knows; the catalog says when those were seen that it has nothing of.
 
-use super::credentials::asked;
+use super::credentials::{asked, no_answer};
 use super::owner::{
     Asked, Devices, Expected, Holder, Items, Named, Part, Refusals, Refused, RefusedAbsent, RefusedBody, RefusedOne,
     tagged,
 };
 use super::{Api, unavailable};
-use crate::access::is_account_of_service;
+use crate::access::{is_account_of_service, is_account_of_tokens};
 use crate::clients::{CLIENTS_PER_QUESTION, ClientState, ConnectionState, Depth, InboxState, SessionState};
 use crate::http::body::Body;
+use crate::revocation::{Ending, answered};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use catalog::{Change, DeviceFilter, DeviceInfo, Row, Scope};
+use catalog::{ApplyError, Change, DeviceFilter, DeviceInfo, Kind, Note, Row, Scope};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -242,7 +243,8 @@ pub(super) async fn show_device(
     Ok(tagged(changed, details(client_id, row.map(|row| row.value), state)))
 }
 
-/// Removes a device with its login, its session and what waits for it, and ends its connection.
+/// Removes a device with its login, its session and what waits for it, and ends its connection. Under a client id that is no
+/// registered device's, ends what clients with tokens have there.
 #[utoipa::path(
     delete, path = "/api/v1/devices/{client_id}", tag = "devices", security(("api_key" = ["devices"])),
     params(("client_id" = String, Path)), responses((status = 204), Refused, RefusedOne)
@@ -255,6 +257,28 @@ pub(super) async fn remove_device(
 ) -> Result<StatusCode, Problem> {
     let gone =
         api.apply(holder.by(), Change::RemoveDevice { client_id: client_id.clone(), key_id: None }, expected).await;
-    gone.map_err(|error| Refusals::of("device", &client_id).refuse(error))?;
+    match gone {
+        Err(ApplyError::Unknown) if expected.is_none() => end_session_of_tokens(&api, &holder, client_id).await?,
+        gone => _ = gone.map_err(|error| Refusals::of("device", &client_id).refuse(error))?,
+    }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Also if the caller hangs up. The log of changes has the order before it is carried out.
+async fn end_session_of_tokens(api: &Arc<Api>, holder: &Holder<Devices>, client_id: String) -> Result<(), Problem> {
+    let (api, by) = (Arc::clone(api), holder.by());
+    let task = tokio::spawn(async move {
+        // Nobody registers a device there meanwhile.
+        let _turn = api.state.revocation.turn_at(&client_id).await;
+        let is_registered = api.state.catalog.device(&client_id).await.map_err(unavailable)?.is_some();
+        let account = answered(api.state.sessions.holder_of(&client_id)).await.ok_or_else(no_answer)?;
+        if is_registered || !account.is_some_and(|account| is_account_of_tokens(&account)) {
+            return Err(Refusals::of("device", &client_id).unknown());
+        }
+        let note = Note { action: "end", kind: Kind::Device, subject: client_id.clone(), after: None };
+        let noted = api.apply(by, Change::Note(note), None).await;
+        noted.map_err(|error| Refusals::of("device", &client_id).refuse(error))?;
+        answered(api.state.sessions.end_device(&client_id, Ending::Registered)).await.ok_or_else(no_answer).map(drop)
+    });
+    task.await.unwrap_or_else(|_| Err(no_answer()))
 }

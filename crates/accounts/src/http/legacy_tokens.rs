@@ -8,6 +8,7 @@
 //! A signature has no time in it: who has seen a request may send it again. Use TLS.
 
 use super::Api;
+use super::body::Secret;
 use super::failures::Source;
 use super::tokens::Wish;
 use crate::access::Access;
@@ -112,13 +113,13 @@ fn sorted(values: &str) -> String {
     ),
     responses((status = 200, body = Reply))
 )]
-pub(super) async fn apply(State(api): State<Arc<Api>>, pairs: Pairs) -> Json<Reply> {
-    Json(api.legacy_apply(&pairs).await.unwrap_or_else(|refused| refused))
+pub(super) async fn apply(State(api): State<Arc<Api>>, pairs: Pairs) -> Secret<Reply> {
+    Secret(api.legacy_apply(&pairs).await.unwrap_or_else(|refused| refused))
 }
 
 /// The same, with the pairs in the query.
 #[utoipa::path(get, path = "/token/apply", tag = "tokens", responses((status = 200, body = Reply)))]
-pub(super) async fn apply_by_query(api: State<Arc<Api>>, pairs: Pairs) -> Json<Reply> {
+pub(super) async fn apply_by_query(api: State<Arc<Api>>, pairs: Pairs) -> Secret<Reply> {
     apply(api, pairs).await
 }
 

@@ -18,7 +18,12 @@ const CLIENT: &str = "GID_Test@@@0001";
 const NOW: u64 = 1_000;
 
 fn key(key_id: &str, secret: &str) -> AccessKey {
-    AccessKey { key_id: key_id.to_owned(), secret: secret.to_owned(), instance: "mqtt-test-01".to_owned() }
+    AccessKey {
+        key_id: key_id.to_owned(),
+        secret: secret.to_owned(),
+        instance: "mqtt-test-01".to_owned(),
+        created_at_ms: 0,
+    }
 }
 
 fn access() -> Access {

@@ -35,7 +35,12 @@ impl World {
         catalog.put_group(Group { group: "GID_dev".to_owned() }).await.unwrap();
         catalog.put_user(User { user: "ann".to_owned(), name: "Ann".to_owned() }).await.unwrap();
         catalog.put_user(User { user: "bob".to_owned(), name: "Bob".to_owned() }).await.unwrap();
-        let key = AccessKey { key_id: "svc".to_owned(), secret: "secret".to_owned(), instance: "convoke".to_owned() };
+        let key = AccessKey {
+            key_id: "svc".to_owned(),
+            secret: "secret".to_owned(),
+            instance: "convoke".to_owned(),
+            created_at_ms: 0,
+        };
         catalog.put_access_key(key).await.unwrap();
         let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
         let directory = DeviceDirectory::start(catalog.clone(), &Handle::current());

@@ -48,9 +48,10 @@ fn is_wildcard(level: &str) -> bool {
     matches!(level, "+" | "#")
 }
 
-/// As a filter matches a topic name (5.0 section 4.7.1): `a/#` is `a` too.
+/// As a filter matches a topic name (5.0 section 4.7.1): `a/#` is `a` too. P2P is a right of its own: no wildcard of the second
+/// level gives it.
 pub(crate) fn matches(resource: &str, topic: &str) -> bool {
-    covers(resource, topic)
+    covers(resource, topic) && (P2pTopic::is_p2p(resource) || !P2pTopic::is_p2p(topic))
 }
 
 /// Whether all that the filter matches is matched by the resource. A topic name is a filter that matches itself alone.
@@ -103,11 +104,27 @@ mod tests {
             ("news/p2p/GID_dev@@@a", "news/p2p/GID_dev@@@a", true),
             ("news/p2p/GID_dev@@@a", "news/p2p/GID_dev@@@b", false),
             ("news/p2p/GID_dev@@@a/#", "news/p2p/GID_dev@@@a/x", true),
-            ("news/#", "news/p2p/GID_dev@@@a/x", true),
         ];
         for (resource, filter, expected) in table {
             assert_eq!(covers(resource, filter), expected, "{resource} {filter}");
         }
+    }
+
+    #[test]
+    fn a_p2p_topic_is_named_by_a_resource_that_says_p2p_alone() {
+        let table = [
+            ("news/#", false),
+            ("news/+/GID_dev@@@a/x", false),
+            ("news/+/#", false),
+            ("news/p2p/#", true),
+            ("news/p2p/+/x", true),
+            ("news/p2p/GID_dev@@@a/#", true),
+            ("news/p2p/GID_dev@@@b/#", false),
+        ];
+        for (resource, expected) in table {
+            assert_eq!(matches(resource, "news/p2p/GID_dev@@@a/x"), expected, "{resource}");
+        }
+        assert!(matches("news/#", "news/a/p2p") && matches("news/p2p/#", "news/p2p"));
     }
 
     /// What a filter matches, said another way: by all names of three levels at most.

@@ -18,9 +18,10 @@ fn token() -> Token {
         token_type: TokenType::ReadWrite,
         resources: vec!["meeting-down/#".to_owned(), "meeting-up/create".to_owned()],
         expires_at_ms: NOW_MS + 60_000,
-        applicant: Applicant { key_id: Some("LTAItest".to_owned()), made_ms: 5 },
+        applicant: Applicant::key("LTAItest".to_owned(), 5),
         client_id: Some("GID_Test@@@0001".to_owned()),
         user: None,
+        login: None,
     }
 }
 
@@ -57,9 +58,10 @@ fn a_token_says_what_it_was_signed_for() {
     assert_eq!(header(), json!({ "typ": "JWT", "alg": "HS256", "kid": "4bb06f8e4e3a7715" }));
     assert_eq!(key().verify(&signed(&header(), &claims(), &SECRET)), Ok(token()), "as others read and write it");
     let bare = Token {
-        applicant: Applicant { key_id: None, made_ms: 0 },
+        applicant: Applicant::owner("0123456789abcdef".to_owned()),
         client_id: None,
         user: Some("ann".to_owned()),
+        login: Some("DC.1".to_owned()),
         ..token()
     };
     assert_eq!(key().verify(&key().sign(&bare, NOW_MS).unwrap()), Ok(bare));

@@ -82,7 +82,8 @@ mod tests {
     use catalog::{AccessKey, AccessSnapshot, Key, ParentTopic};
 
     fn access(revision: u64, parents: &[(&str, Rule)]) -> Access {
-        let key = AccessKey { key_id: "key".into(), secret: "secret".into(), instance: "convoke".into() };
+        let key =
+            AccessKey { key_id: "key".into(), secret: "secret".into(), instance: "convoke".into(), created_at_ms: 0 };
         let keys = vec![key.into()];
         with_keys(revision, keys, parents)
     }

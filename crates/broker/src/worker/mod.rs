@@ -104,6 +104,8 @@ pub(crate) struct Worker {
     scratch: Option<Box<Scratch>>,
     now: Now,
     cut_off: CutOff,
+    /// More ends of tokens are to be told than one turn has.
+    has_token_news: bool,
     clock_watch: ClockWatch,
     /// New work is refused in this turn.
     is_short_of_memory: bool,
@@ -168,7 +170,10 @@ impl Worker {
 
     /// How long there is nothing to do unless something comes.
     fn time_to_wait(&mut self, now: Instant) -> Duration {
-        let has_work = !self.connections.are_served() || !self.logins.is_empty() || !self.cut_off.is_empty();
+        let has_work = !self.connections.are_served()
+            || !self.logins.is_empty()
+            || !self.cut_off.is_empty()
+            || self.has_token_news;
         // What was found durable already: the log does not ring for it.
         if has_work || self.durability.has_durable() {
             return Duration::ZERO;
@@ -221,13 +226,16 @@ impl Worker {
             self.watch_clock();
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
-            self.tell_of_tokens();
+            self.has_token_news = true;
             let live_bytes = self.clients.live_bytes() + self.ended.live_bytes();
             self.carrying.tick(live_bytes, &self.shared.journal, self.now.certain_ms());
             let has_room = !self.is_short_of_memory && !self.shared.journal.is_full_for(Need::Normal);
             if self.connections.has_awaiting_room() && has_room {
                 self.connections.take_awaiting_room().into_iter().for_each(|key| self.close(key, None));
             }
+        }
+        if self.has_token_news {
+            self.tell_of_tokens();
         }
         self.dispatch();
     }

@@ -1,7 +1,8 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
-use accounts::access::Identity;
+use accounts::access::{Identity, is_account_of_tokens, takes_over};
 use accounts::login::{self, Credential, Login, LoginError, LoginStep};
+use accounts::token::TokenError;
 use catalog::Scope;
 use commitlog::AppendError;
 use limiter::TokenBucket;
@@ -68,19 +69,22 @@ impl Worker {
     /// A login that has ended: the client gets its session, once nothing of an older connection can act any more.
     pub(super) fn logged_in(&mut self, key: ConnectionKey, logged_in: Option<LoggedIn>) {
         let Some(LoggedIn { request, result }) = logged_in else { return };
-        let Login { identity, credential, mut valid_until_ms } = match result {
+        let Login { identity, credential, valid_until_ms } = match result.and_then(|login| self.judged_again(login)) {
             Ok(login) => login,
             Err(error) => return self.refuse_login(key, error),
         };
-        match self.may_come_in(&identity, &credential, valid_until_ms) {
-            Ok(until_ms) => valid_until_ms = until_ms,
-            Err(error) => return self.refuse_login(key, error),
-        }
         // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
         self.clients.end_if_over(&client_id, self.now.over());
-        if self.clients.holder_of(&client_id).is_some_and(|holder| holder != &*account) {
-            return self.refuse(key, ReasonCode::NOT_AUTHORIZED);
+        if let Some(holder) = self.clients.holder_of(&client_id).filter(|holder| !takes_over(&account, holder)) {
+            // A service has its whole instance, and with it the ids under which clients with tokens have come.
+            if !identity.is_service() || !is_account_of_tokens(holder) {
+                return self.refuse(key, ReasonCode::NOT_AUTHORIZED);
+            }
+            if self.clients.has_no_room_for(&request, &account) {
+                return self.refuse(key, self.clients.refusal(&AppendError::Full));
+            }
+            self.end_session_of_tokens(&client_id);
         }
         // 2. Take-over. A login that the full log refuses leaves the older connection alone.
         if let Some(old) = self.clients.connection_of(&client_id) {
@@ -126,33 +130,40 @@ impl Worker {
         }
     }
 
-    /// A key that was disabled, removed or rotated while the device was looked up lets nobody in any more, nor does a token that
-    /// was revoked. A key without this scope has nothing to do here; with a session it would receive what the session has
-    /// subscribed. Returns until when it lets its holder stay.
-    fn may_come_in(
-        &self,
-        identity: &Identity,
-        credential: &Credential,
-        until_ms: Option<u64>,
-    ) -> Result<Option<u64>, LoginError> {
-        let access = self.shared.access.load();
-        let (key_id, generation) = match (identity, credential) {
-            (Identity::Service { key_id, .. }, Credential::Secret { generation }) => (key_id, *generation),
+    /// By the rules of now. A key that was disabled, removed or rotated while the device was looked up lets nobody in any more,
+    /// nor does a token that was revoked, or whose key has ended. A key without this scope has nothing to do here; with a session
+    /// it would receive what the session has subscribed.
+    fn judged_again(&self, login: Login) -> Result<Login, LoginError> {
+        let (access, over) = (self.shared.access.load(), self.now.over());
+        match (&login.identity, &login.credential) {
+            (Identity::Service { key_id, .. }, Credential::Secret { generation }) => {
+                let valid_until_ms = login::secret_stands_until(&access, key_id, *generation)?;
+                if valid_until_ms.is_some_and(|until_ms| over.is_over(until_ms)) {
+                    return Err(LoginError::Expired);
+                }
+                let may = access.key_allows(key_id, Scope::Topics);
+                if may { Ok(Login { valid_until_ms, ..login }) } else { Err(LoginError::Scope) }
+            }
             (Identity::Tokens(holder), _) => {
-                holder.tokens().iter().try_for_each(|token| access.check_token(token))?;
-                return Ok(until_ms);
+                holder.tokens().try_for_each(|token| access.check_token(token))?;
+                let holder = holder.ending_by(|token| access.end_of_token(token));
+                if holder.first_to_end().is_some_and(|(_, ends_at_ms)| over.is_over(ends_at_ms)) {
+                    return Err(TokenError::Expired.into());
+                }
+                Ok(Login { identity: Identity::Tokens(Box::new(holder)), ..login })
             }
-            (_, Credential::Jwt { id }) => {
-                access.check_jwt(*id)?;
-                return Ok(until_ms);
-            }
-            _ => return Ok(until_ms),
-        };
-        let until_ms = login::secret_stands_until(&access, key_id, generation)?;
-        if until_ms.is_some_and(|until_ms| self.now.over().is_over(until_ms)) {
-            return Err(LoginError::Expired);
+            (_, Credential::Jwt { id }) => access.check_jwt(*id).map(|()| login).map_err(LoginError::from),
+            _ => Ok(login),
         }
-        if access.key_allows(key_id, Scope::Topics) { Ok(until_ms) } else { Err(LoginError::Scope) }
+    }
+
+    /// What clients with tokens have under a client id ends for good. What the log does not take of it is owed to it.
+    fn end_session_of_tokens(&mut self, client_id: &ClientKey) {
+        if let Some(connection) = self.clients.detach(client_id) {
+            self.shared.counts.taken_over.one();
+            self.close(connection, Some(ReasonCode::SESSION_TAKEN_OVER));
+        }
+        self.clients.end(client_id);
     }
 
     /// What is wrong with a JWT is said to its holder, who cannot see it; of secrets it is not said which is wrong.

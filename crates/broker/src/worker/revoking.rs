@@ -25,13 +25,19 @@ const REMOVED: &str = "the login of this device has ended: log in again";
 const REPLACED: &str =
     "this login is void: it was revoked, or another login of the device has replaced it; log in again";
 
-/// Connections that are to be ended because of their key or their time, some in each turn.
+/// Connections that are to be ended, or judged again, because of their key or their time, some in each turn.
 #[derive(Default)]
 pub(super) struct CutOff {
-    /// With what they are told.
-    connections: Vec<(ConnectionKey, &'static str)>,
+    connections: Vec<(ConnectionKey, Why)>,
     /// Given when none is left.
     answers: Vec<Arc<AnswerOfAll>>,
+}
+
+enum Why {
+    /// To be ended, with what it is told. Those with tokens are judged by these instead.
+    Ended(&'static str),
+    /// The time or the secrets of its key are others.
+    KeyChanged,
 }
 
 impl CutOff {
@@ -40,7 +46,11 @@ impl CutOff {
     }
 
     pub(super) fn add(&mut self, connection: ConnectionKey, words: &'static str) {
-        self.connections.push((connection, words));
+        self.connections.push((connection, Why::Ended(words)));
+    }
+
+    pub(super) fn add_to_judge(&mut self, connection: ConnectionKey) {
+        self.connections.push((connection, Why::KeyChanged));
     }
 
     /// This one waits for them.
@@ -66,9 +76,11 @@ impl Worker {
         let CutOff { connections, answers } = &mut self.cut_off;
         let some = connections.split_off(connections.len().saturating_sub(CUT_OFF_PER_TURN));
         let answers = if connections.is_empty() { std::mem::take(answers) } else { Vec::new() };
-        for (key, words) in some {
-            if !self.judge_tokens(key) {
-                self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, words);
+        for (key, why) in some {
+            match why {
+                _ if self.judge_tokens(key) => {}
+                Why::Ended(words) => self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, words),
+                Why::KeyChanged => self.judge_secret(key),
             }
         }
         drop(answers);

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 mod orders;
+mod tokens;
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use accounts::access::{AccessConfig, AccessView};
 use accounts::login::{DeviceDirectory, LookupSource};
-use catalog::{Catalog, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
+use catalog::{Actor, By, Catalog, Change, Grant, Group, Order, ParentTopic, Rule, SqliteCatalog, User};
 use commitlog::testing::ForgettingStorage;
 use commitlog::{AppendError, Log, LogId, Need, NewRecord, Options, Part, Position};
 use limiter::Rate;
@@ -30,7 +31,7 @@ use super::post::{Arrival, Notice, WorkerAddress};
 use super::reader::Reader;
 use super::testing::{
     ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, frame, ping, puback, publish_numbered,
-    publish_of, publish_to, publishes, publishes_to, small_log, subscribe, unsubscribe, user_of,
+    publish_of, publish_to, publishes, publishes_to, small_log, subscribe, token_key, unsubscribe, user_of,
 };
 use super::*;
 use crate::bridge::events::Event;
@@ -54,6 +55,7 @@ struct Bench {
     storage: ForgettingStorage,
     log: Log,
     queue: Arc<Watched>,
+    catalog: Arc<dyn Catalog>,
     runtime: Runtime,
     /// Gives the registry, and is never waited on.
     _poll: Poll,
@@ -81,18 +83,19 @@ impl Bench {
         let (log, _) = Log::open(storage.handle(), options).unwrap();
         let engine = Engine::recover(EngineOptions::default()).start(log.clone());
         let queue = Arc::new(Watched { engine, taken: Mutex::default(), client: Mutex::default() });
-        let (access, devices) = runtime.block_on(async {
+        let (catalog, access, devices) = runtime.block_on(async {
             for topic in [ONLINE_EVENTS, TO_QUEUE] {
                 queue.create_topic(TopicName::parse(topic).unwrap()).await.unwrap();
             }
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(folder.path().join("catalog")).await.unwrap());
             seed(&*catalog).await;
-            let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
-            let devices = DeviceDirectory::start(catalog, runtime.handle());
+            let config = AccessConfig { token_key: Some(token_key()), ..AccessConfig::default() };
+            let access = AccessView::follow(catalog.clone(), config).await.unwrap();
+            let devices = DeviceDirectory::start(catalog.clone(), runtime.handle());
             for client_id in [ALICE, BOB] {
                 know(&devices, client_id).await;
             }
-            (access, devices)
+            (catalog, access, devices)
         });
         let deps = Deps {
             log: log.clone(),
@@ -120,6 +123,7 @@ impl Bench {
             storage,
             log,
             queue,
+            catalog,
             runtime,
             _poll: poll,
             _events: events,
@@ -130,6 +134,17 @@ impl Bench {
     fn pass(&mut self, time: Duration) {
         self.now.instant += time;
         self.now.ms += u64::try_from(time.as_millis()).unwrap();
+    }
+
+    /// In force when it returns; what waits for the catalog is answered meanwhile.
+    fn change(&mut self, change: Change) {
+        let (catalog, access) = (Arc::clone(&self.catalog), self.worker.shared.access.clone());
+        self.runtime.block_on(async move {
+            let by = By { actor: Actor::Owner, address: None, at_ms: 0 };
+            catalog.apply(Order { change, by, expected: None }).await.unwrap();
+            let revision = *catalog.access_revision().borrow();
+            access.reached(revision).await;
+        });
     }
 
     fn turn(&mut self, events: &[SocketEvent]) {

@@ -101,6 +101,7 @@ impl Prepared {
             scratch: Some(Box::new(Scratch::new())),
             now,
             cut_off: CutOff::default(),
+            has_token_news: false,
             clock_watch: ClockWatch::new(now),
             is_short_of_memory: false,
             next_tick: now.instant,

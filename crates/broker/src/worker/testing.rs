@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use accounts::login::sign;
+use accounts::token::TokenKey;
 use catalog::{AccessKey, Device};
 use commitlog::Options;
 use mqtt::codec::Properties;
@@ -144,6 +145,12 @@ fn encode(packet: &Packet<'_>) -> Vec<u8> {
 
 /// With the credential of the device or of the service. `session_expiry_s` of 0: the session ends with the connection.
 pub(super) fn connect(client_id: &str, keep_alive_s: u16, session_expiry_s: u32) -> Vec<u8> {
+    let (username, password) = (username_of(client_id), password_of(client_id));
+    connect_by(client_id, (&username, &password), keep_alive_s, session_expiry_s)
+}
+
+/// With this username and password.
+pub(super) fn connect_by(client_id: &str, login: (&str, &str), keep_alive_s: u16, session_expiry_s: u32) -> Vec<u8> {
     let mut properties = PropertiesBuf::new();
     properties.push(Property::SessionExpiryInterval(session_expiry_s)).unwrap();
     encode(&Packet::Connect(Connect {
@@ -154,8 +161,8 @@ pub(super) fn connect(client_id: &str, keep_alive_s: u16, session_expiry_s: u32)
         properties: properties.view(),
         client_id,
         will: None,
-        username: Some(&username_of(client_id)),
-        password: Some(password_of(client_id).as_bytes()),
+        username: Some(login.0),
+        password: Some(login.1.as_bytes()),
     }))
 }
 
@@ -263,7 +270,11 @@ fn secret_of(client_id: &str) -> String {
 }
 
 pub(super) fn access_key() -> AccessKey {
-    AccessKey { key_id: "LTAItest".into(), secret: SERVICE_SECRET.into(), instance: "convoke".into() }
+    AccessKey { key_id: "LTAItest".into(), secret: SERVICE_SECRET.into(), instance: "convoke".into(), created_at_ms: 0 }
+}
+
+pub(super) fn token_key() -> TokenKey {
+    TokenKey::new("convoke", &[5; 32])
 }
 
 const SERVICE_SECRET: &str = "SecretForTestsOnly123456789012";

@@ -24,8 +24,8 @@ pub(super) const UPLOAD: &str = "$SYS/uploadToken";
 const EXPIRE_NOTICE: &str = "$SYS/tokenExpireNotice";
 const INVALID_NOTICE: &str = "$SYS/tokenInvalidNotice";
 
-/// Tokens of which one tick says something; the others' turn comes with the next one.
-const NEWS_PER_TICK: usize = 1024;
+/// Tokens of which one turn says something; the others' turn is the next one.
+const NEWS_PER_TURN: usize = 256;
 /// What the person behind a connection reads whose token is void.
 const VOID: &str = "a token of this connection is not valid any more: apply for a new one";
 
@@ -67,9 +67,10 @@ impl Worker {
         let Ok(Upload { token, token_type }) = serde_json::from_slice(payload) else {
             return (type_of(holder), Err(TokenError::Forged));
         };
-        let token = self.shared.access.load().token(&token).and_then(|token| match token {
+        let access = self.shared.access.load();
+        let token = access.token(&token).and_then(|token| match token {
             token if token.token_type != token_type => Err(TokenError::Type),
-            token if self.now.over().is_over(token.expires_at_ms) => Err(TokenError::Expired),
+            token if self.now.over().is_over(access.end_of_token(&token)) => Err(TokenError::Expired),
             token => Ok(token),
         });
         let mut renewed = holder.clone();
@@ -79,7 +80,7 @@ impl Worker {
                 HolderError::OwnedByUser => TokenError::Account,
             })
         });
-        (token_type, replaced.map(|()| renewed))
+        (token_type, replaced.map(|()| renewed.ending_by(|token| access.end_of_token(token))))
     }
 
     /// Tells a client that one of its tokens is void, and ends its connection.
@@ -88,17 +89,33 @@ impl Worker {
         self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, VOID);
     }
 
-    /// Ends that are near or have come, a few times a second.
+    /// Ends that are near or have come: looked for a few times a second, until all that are found are told.
     pub(super) fn tell_of_tokens(&mut self) {
-        for _ in 0..NEWS_PER_TICK {
+        self.has_token_news = false;
+        for _ in 0..NEWS_PER_TURN {
             let Some((key, news)) = self.connections.next_token_news(self.now.over()) else { return };
             match news {
                 TokenNews::EndsSoon { token_type, ends_at_ms } => {
                     self.tell(key, EXPIRE_NOTICE, &json!({ "expireTime": ends_at_ms, "type": token_type }));
                 }
+                TokenNews::Void { .. } if self.is_prolonged(key) => {}
                 TokenNews::Void { token_type, error } => self.void_token(key, token_type, error),
             }
         }
+        self.has_token_news = true;
+    }
+
+    /// Whether the key of a token that was to end by now was given more time, which the worker was not told.
+    fn is_prolonged(&mut self, key: ConnectionKey) -> bool {
+        let (access, over) = (self.shared.access.load(), self.now.over());
+        let Some(Identity::Tokens(holder)) = self.connections.identity_of(key) else { return false };
+        let holder = holder.ending_by(|token| access.end_of_token(token));
+        if holder.first_to_end().is_none_or(|(_, ends_at_ms)| over.is_over(ends_at_ms)) {
+            return false;
+        }
+        self.connections.change_identity(key, Identity::Tokens(Box::new(holder)));
+        self.connections.watch_tokens(key, None);
+        true
     }
 
     fn tell(&mut self, key: ConnectionKey, topic: &str, said: &Value) {
@@ -119,7 +136,9 @@ impl Worker {
         let access = self.shared.access.load();
         let Some(Identity::Tokens(holder)) = self.connections.identity_of(key) else { return false };
         let is_void = |token: &accounts::token::Token| Some((token.token_type, access.check_token(token).err()?));
-        if let Some((token_type, error)) = holder.tokens().iter().find_map(is_void) {
+        let void = holder.tokens().find_map(is_void);
+        if let Some((token_type, error)) = void {
+            self.end_uncovered(key);
             self.void_token(key, token_type, error);
             return true;
         }
@@ -129,8 +148,19 @@ impl Worker {
         self.connections.watch_tokens(key, None);
         true
     }
+
+    /// Ends the subscriptions that no good token of a connection covers: its session may outlive it, and would collect for the
+    /// next one what nobody has a right to. A full log leaves them to be judged when the session is resumed.
+    fn end_uncovered(&mut self, key: ConnectionKey) {
+        let Some(Connected { client, identity, .. }) = self.connections.let_in(key) else { return };
+        let (client, access) = (*client, self.shared.access.load());
+        let may = |filter: &str| access.may_subscribe(identity, filter).is_ok();
+        if let Err(error) = self.clients.judge_subscriptions(client, &may) {
+            tracing::debug!(%error, "subscriptions of a void token have not ended yet");
+        }
+    }
 }
 
 fn type_of(holder: &TokenHolder) -> TokenType {
-    holder.tokens().first().map_or(TokenType::ReadWrite, |token| token.token_type)
+    holder.tokens().next().map_or(TokenType::ReadWrite, |token| token.token_type)
 }

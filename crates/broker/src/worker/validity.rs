@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use accounts::access::Identity;
 use accounts::login::{self, Credential, LookupError, LookupSource};
+use mqtt::ReasonCode;
 
 use super::Worker;
 use super::action::Now;
@@ -130,16 +131,23 @@ impl Worker {
 
     /// The time of an access key or of its secrets was changed.
     pub(super) fn judge_key(&mut self, key_id: &str, answer: Arc<AnswerOfAll>) {
-        let access = self.shared.access.load();
-        for key in self.connections.of_key(key_id).collect::<Vec<_>>() {
-            if self.judge_tokens(key) {
-                continue;
-            }
-            let Some(let_in) = self.connections.let_in(key) else { continue };
-            let Credential::Secret { generation } = let_in.credential else { continue };
-            self.stand_or_end(key, login::secret_stands_until(&access, key_id, generation).ok());
-        }
+        self.connections.of_key(key_id).for_each(|connection| self.cut_off.add_to_judge(connection));
         self.cut_off.answer_behind(answer);
+    }
+
+    /// One that was let in by a secret of such a key.
+    pub(super) fn judge_secret(&mut self, key: ConnectionKey) {
+        let Some(let_in) = self.connections.let_in(key) else { return };
+        let (Credential::Secret { generation }, Identity::Service { key_id, .. }) =
+            (&let_in.credential, &let_in.identity)
+        else {
+            return;
+        };
+        let stands = login::secret_stands_until(&self.shared.access.load(), key_id, *generation);
+        match stands {
+            Ok(until_ms) if !self.is_over(until_ms) => self.stand_until(key, until_ms),
+            _ => self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, EXPIRED),
+        }
     }
 
     /// `None`: it does not stand any more.

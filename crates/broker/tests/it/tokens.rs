@@ -22,9 +22,10 @@ fn token(world: &World, token_type: TokenType, resources: &[&str]) -> Token {
         resources: resources.iter().map(|resource| (*resource).to_owned()).collect(),
         // Whole seconds, which is what a token can say.
         expires_at_ms: world.clock.now_ms() / 1_000 * 1_000 + HOUR_MS,
-        applicant: Applicant { key_id: Some(KEY.0.to_owned()), made_ms: 0 },
+        applicant: Applicant::key(KEY.0.to_owned(), 0),
         client_id: None,
         user: None,
+        login: None,
     }
 }
 
@@ -92,7 +93,7 @@ fn void_tokens_let_nobody_in() {
     let good = token(&world, TokenType::Read, &["chat/#"]);
     let expired = Token { expires_at_ms: 1_000, ..good.clone() };
     let elsewhere = Token { client_id: Some(BOB.to_owned()), ..good.clone() };
-    let foreign = Token { applicant: Applicant { key_id: Some("other".to_owned()), made_ms: 0 }, ..good.clone() };
+    let foreign = Token { applicant: Applicant::key("other".to_owned(), 0), ..good.clone() };
     let table = [
         (&expired, ReasonCode::NOT_AUTHORIZED),
         (&elsewhere, ReasonCode::BAD_USER_NAME_OR_PASSWORD),
@@ -111,14 +112,58 @@ fn void_tokens_let_nobody_in() {
 }
 
 #[test]
-fn a_session_is_kept_over_the_renewal_of_its_token_and_is_no_services() {
+fn a_session_is_kept_over_the_renewal_of_its_token() {
     let world = World::new();
     let first = token(&world, TokenType::ReadWrite, &["chat/#"]);
     world.connect(profile(Profile::of(CLIENT), &[&first])).disconnect();
     let bound = Token { client_id: Some(CLIENT.to_owned()), ..token(&world, TokenType::Read, &["chat/a"]) };
     assert!(world.connect(profile(Profile::of(CLIENT), &[&bound])).session_present);
-    let service = Profile { password: Some(accounts::login::sign(KEY.1, CLIENT)), ..Profile::of(CLIENT) };
-    assert_eq!(refusal(&world, service), ReasonCode::NOT_AUTHORIZED);
+    // From here on the client id is for tokens that name it.
+    assert_eq!(refusal(&world, profile(Profile::of(CLIENT), &[&first])), ReasonCode::NOT_AUTHORIZED);
+    assert!(world.connect(profile(Profile::of(CLIENT), &[&first, &bound])).session_present);
+}
+
+#[test]
+fn a_token_that_names_no_client_id_takes_nothing_over_from_one_that_names_it() {
+    let mut world = World::new();
+    let anybody = token(&world, TokenType::ReadWrite, &["chat/#"]);
+    let bound = Token { client_id: Some(CLIENT.to_owned()), ..anybody.clone() };
+    let mut client = world.connect(profile(Profile::of(CLIENT), &[&bound]));
+    client.subscribe(&["chat/a"]);
+    for clean_start in [false, true] {
+        let other = Profile { clean_start, ..profile(Profile::of(CLIENT), &[&anybody]) };
+        assert_eq!(refusal(&world, other), ReasonCode::NOT_AUTHORIZED);
+    }
+    client.ping();
+    client.disconnect();
+    world.restart();
+    assert_eq!(refusal(&world, profile(Profile::of(CLIENT), &[&anybody])), ReasonCode::NOT_AUTHORIZED);
+    assert!(world.connect(profile(Profile::of(CLIENT), &[&bound])).session_present);
+}
+
+#[test]
+fn a_service_takes_its_client_id_from_clients_with_tokens() {
+    let world = World::new();
+    let anybody = token(&world, TokenType::ReadWrite, &["chat/#"]);
+    for (n, is_bound, is_connected) in [(1, false, false), (2, false, true), (3, true, true)] {
+        let client_id = format!("{SERVICE}-{n}");
+        let token = Token { client_id: is_bound.then(|| client_id.clone()), ..anybody.clone() };
+        let mut squatter = world.connect(profile(Profile::of(&client_id), &[&token]));
+        squatter.subscribe(&["chat/a"]);
+        let squatter = is_connected.then_some(squatter);
+        let mut service = world.connect(Profile::of(&client_id));
+        assert!(!service.session_present, "it begins with nothing of theirs");
+        assert_eq!(service.publish("chat/a", "to nobody"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        if let Some(mut squatter) = squatter {
+            assert_eq!(squatter.expect_end(), Said::Disconnect(ReasonCode::SESSION_TAKEN_OVER));
+        }
+        assert_eq!(refusal(&world, profile(Profile::of(&client_id), &[&token])), ReasonCode::NOT_AUTHORIZED);
+    }
+}
+
+#[test]
+fn services_keep_their_client_ids_from_clients_with_tokens() {
+    let world = World::new();
     let mine = token(&world, TokenType::Read, &["chat/a"]);
     world.connect(Profile::of(SERVICE)).disconnect();
     assert_eq!(refusal(&world, profile(Profile::of(SERVICE), &[&mine])), ReasonCode::NOT_AUTHORIZED);
@@ -160,6 +205,45 @@ fn a_revoked_token_ends_its_connection_with_a_notice_and_no_other() {
     assert_eq!(old.expect_end(), Said::Closed);
     assert_eq!(refusal(&world, profile(Profile::of(CLIENT), &[&one])), ReasonCode::NOT_AUTHORIZED);
     bystander.ping();
+}
+
+/// What comes meanwhile would be for whoever logs in there next.
+#[test]
+fn a_session_collects_nothing_more_by_a_token_that_was_revoked() {
+    let world = World::new();
+    let (read, write) = (token(&world, TokenType::Read, &["chat/#"]), token(&world, TokenType::ReadWrite, &["chat/b"]));
+    let mut client = world.connect(profile(Profile::of(CLIENT), &[&read, &write]));
+    client.subscribe(&["chat/a", "chat/b"]);
+    world.change_key(Change::RevokeToken(RevokedToken {
+        id: read.id,
+        key_id: None,
+        expires_at_ms: read.expires_at_ms,
+    }));
+    expect_notice(&mut client, INVALID, json!({ "code": 3, "type": "R" }));
+    client.expect_end();
+    let mut service = world.connect(Profile::passing(SERVICE));
+    assert_eq!(service.publish("chat/a", "to nobody"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+    assert_eq!(service.publish("chat/b", "the other token covers it"), ReasonCode::SUCCESS);
+}
+
+#[test]
+fn a_token_ends_with_the_login_of_the_device_that_it_was_applied_for() {
+    let world = World::new();
+    let login = Some("DC.alice".to_owned());
+    let of = |login: Option<String>| Token {
+        client_id: Some(ALICE.to_owned()),
+        user: Some("alice".to_owned()),
+        login,
+        ..token(&world, TokenType::Read, &["chat/#"])
+    };
+    let mut client = world.connect(profile(Profile::of(ALICE), &[&of(login.clone())]));
+    let other = of(Some("DC.another".to_owned()));
+    assert_eq!(refusal(&world, profile(Profile::of(ALICE), &[&other])), ReasonCode::NOT_AUTHORIZED);
+    client.ping();
+    world.replace_credential(ALICE, "alice", "alice-2");
+    world.broker().cut_credential(ALICE, "DC.alice").blocking_recv().unwrap();
+    assert_eq!(client.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+    assert_eq!(refusal(&world, profile(Profile::of(ALICE), &[&of(login)])), ReasonCode::NOT_AUTHORIZED);
 }
 
 #[test]
@@ -251,7 +335,8 @@ fn a_device_takes_the_client_id_that_tokens_had() {
     world.register(CLIENT, "dora");
     let holder = token(&world, TokenType::Read, &["chat/#"]);
     assert_eq!(refusal(&world, profile(Profile::of(CLIENT), &[&holder])), ReasonCode::NOT_AUTHORIZED);
-    let dora = Token { client_id: Some(CLIENT.to_owned()), user: Some("dora".to_owned()), ..holder };
+    let (user, login) = (Some("dora".to_owned()), Some("DC.dora".to_owned()));
+    let dora = Token { client_id: Some(CLIENT.to_owned()), user, login, ..holder };
     let client = world.connect(profile(Profile::of(CLIENT), &[&dora]));
     let holder = world.broker().holder_of(CLIENT).blocking_recv().unwrap();
     assert_eq!(holder.as_deref(), Some("user:dora"));
@@ -292,6 +377,40 @@ fn a_client_is_told_once_that_a_token_ends_and_is_ended_with_it_unless_it_brings
     assert_eq!(refusal(&world, profile(Profile::of(CLIENT), &[&first])), ReasonCode::NOT_AUTHORIZED);
     pass(&machine, &world, HOUR_MS - 10 * 60_000);
     expect_notice(&mut renewing, EXPIRES, json!({ "expireTime": third.expires_at_ms, "type": "RW" }));
+}
+
+fn key_ends_at(ends_at_ms: u64) -> Change {
+    let update = KeyUpdate { expires_at_ms: Some(Some(ends_at_ms)), ..KeyUpdate::default() };
+    Change::UpdateKey { key_id: KEY.0.to_owned(), update }
+}
+
+#[test]
+fn tokens_go_by_the_time_of_their_key_whether_it_is_given_less_or_more() {
+    let machine = TestMachine::at(1_800_000_000_000);
+    let mut world = World::new();
+    world.stop();
+    world.clock = machine.clock(None);
+    world.start();
+    let token = token(&world, TokenType::ReadWrite, &["chat/#"]);
+    let mut client = world.connect(profile(Profile::passing(CLIENT), &[&token]));
+    let minutes = |count: u64| token.expires_at_ms - HOUR_MS + count * 60_000;
+    // Less, told; then more, told; then more, of which the broker is not told.
+    world.change_key(key_ends_at(minutes(10)));
+    pass(&machine, &world, 6 * 60_000);
+    expect_notice(&mut client, EXPIRES, json!({ "expireTime": minutes(10), "type": "RW" }));
+    world.change_key(key_ends_at(minutes(20)));
+    pass(&machine, &world, 6 * 60_000);
+    client.expect_nothing();
+    world.change_key_unseen(key_ends_at(minutes(90)));
+    pass(&machine, &world, 4 * 60_000);
+    expect_notice(&mut client, EXPIRES, json!({ "expireTime": minutes(20), "type": "RW" }));
+    pass(&machine, &world, 30 * 60_000);
+    client.ping();
+    // Its own end.
+    pass(&machine, &world, 10 * 60_000);
+    expect_notice(&mut client, EXPIRES, json!({ "expireTime": token.expires_at_ms, "type": "RW" }));
+    pass(&machine, &world, 5 * 60_000);
+    expect_notice(&mut client, INVALID, json!({ "code": 2, "type": "RW" }));
 }
 
 #[test]

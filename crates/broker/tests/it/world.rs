@@ -510,7 +510,7 @@ async fn seed(catalog: &dyn Catalog) {
         catalog.put_parent(ParentTopic { parent: parent.into(), rule }).await.unwrap();
     }
     let (key_id, secret) = KEY;
-    let key = AccessKey { key_id: key_id.into(), secret: secret.into(), instance: "convoke".into() };
+    let key = AccessKey { key_id: key_id.into(), secret: secret.into(), instance: "convoke".into(), created_at_ms: 0 };
     catalog.put_access_key(key).await.unwrap();
     catalog.put_grant(Grant { group: "GID_dev".into(), parent: "meeting-up".into() }).await.unwrap();
     for (client_id, user) in [(ALICE, "alice"), (BOB, "bob"), (CAROL, "carol")] {

@@ -294,7 +294,7 @@ pub async fn a_key_that_the_program_puts_again_stays_as_its_owner_has_made_it(st
     let catalog = store.open().await;
     let put = |secret: &str| {
         let [key_id, instance] = ["dev", "convoke"].map(str::to_owned);
-        catalog.put_access_key(AccessKey { key_id, secret: secret.to_owned(), instance })
+        catalog.put_access_key(AccessKey { key_id, secret: secret.to_owned(), instance, created_at_ms: 0 })
     };
     put("first secret").await.unwrap();
     let change =

@@ -16,7 +16,7 @@ fn grant() -> Grant {
 }
 
 fn access_key(secret: &str) -> AccessKey {
-    AccessKey { key_id: "dev".to_owned(), secret: secret.to_owned(), instance: "convoke".to_owned() }
+    AccessKey { key_id: "dev".to_owned(), secret: secret.to_owned(), instance: "convoke".to_owned(), created_at_ms: 0 }
 }
 
 fn link() -> LoginLink {

@@ -4,7 +4,12 @@ use super::{Store, group, parent};
 use crate::{AccessKey, CatalogError, Grant, Rule, Topics};
 
 fn key(secret: &str) -> AccessKey {
-    AccessKey { key_id: "LTAItest".to_owned(), secret: secret.to_owned(), instance: "convoke".to_owned() }
+    AccessKey {
+        key_id: "LTAItest".to_owned(),
+        secret: secret.to_owned(),
+        instance: "convoke".to_owned(),
+        created_at_ms: 0,
+    }
 }
 
 fn grant(group: &str, parent: &str) -> Grant {

@@ -99,7 +99,8 @@ pub(super) async fn put_api_key(conn: &mut SqliteConnection, new: &ApiKey) -> Re
     put(conn, new.clone().into()).await.map(drop)
 }
 
-/// A key of the program's own. `None`: it is as it is to be. What an owner has changed of it stays, but for the secret.
+/// A key of the program's own. `None`: it is as it is to be. What an owner has changed of it stays, but for the
+/// secret; with another one it is made anew, so that tokens which it has applied for are void.
 async fn put(conn: &mut SqliteConnection, new: Key) -> Result<Option<()>, Fault> {
     let known = key(conn, &new.key_id).await?.map(|row| row.value);
     let has_secret =
@@ -107,8 +108,13 @@ async fn put(conn: &mut SqliteConnection, new: Key) -> Result<Option<()>, Fault>
     if known.is_some_and(|known| known.instance == new.instance && has_secret(&known)) {
         return Ok(None);
     }
-    let updated = query("UPDATE keys SET instance = $2 WHERE key_id = $1 AND kind = $3");
-    let updated = updated.bind(&new.key_id).bind(&new.instance).bind(new.kind.name()).execute(&mut *conn).await?;
+    let updated = query("UPDATE keys SET instance = $2, created_at_ms = $4 WHERE key_id = $1 AND kind = $3")
+        .bind(&new.key_id)
+        .bind(&new.instance)
+        .bind(new.kind.name())
+        .bind(to_i64(new.created_at_ms)?)
+        .execute(&mut *conn)
+        .await?;
     if updated.rows_affected() == 0 {
         remove(conn, &new.key_id).await?;
         insert(conn, &new, 0).await?;

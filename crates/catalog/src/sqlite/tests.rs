@@ -247,7 +247,12 @@ async fn revoked_tokens_of_a_key_are_half_at_most_of_what_the_others_leave() {
 #[tokio::test]
 async fn revoked_tokens_of_a_key_go_with_it() {
     let scene = Scene::new().await;
-    let access = AccessKey { key_id: "svc".to_owned(), secret: "secret".to_owned(), instance: "convoke".to_owned() };
+    let access = AccessKey {
+        key_id: "svc".to_owned(),
+        secret: "secret".to_owned(),
+        instance: "convoke".to_owned(),
+        created_at_ms: 0,
+    };
     order(&scene, Change::CreateKey(Key::from(access)), NOW_MS).await.unwrap();
     many_are_revoked(&scene, Some("svc"), REVOKED_TOKENS_MAX / 2, NOW_MS).await;
     revoke(&scene, None, NOW_MS).await.unwrap();

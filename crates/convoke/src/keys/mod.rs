@@ -45,6 +45,11 @@ impl ApiKey {
         &self.0
     }
 
+    /// The name that tokens have of it: the first 16 digits of its hash.
+    pub fn name(&self) -> String {
+        self.sha256().chars().take(16).collect()
+    }
+
     /// Lower-case hex of SHA-256, the form in which the catalog keeps it.
     pub fn sha256(&self) -> String {
         sha256_hex(self.0.as_bytes())

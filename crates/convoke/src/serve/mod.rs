@@ -201,7 +201,7 @@ impl Server {
         watch_catalog(&storage, &fatal);
         tokio::spawn(time_file::keep(storage.clock.clone(), config.data_dir.clone()));
         let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
-        let directory = Directory::follow(config, &catalog, &keys.token).await?;
+        let directory = Directory::follow(config, &catalog, &keys).await?;
         directory.access.reached(catalog.access().await?.revision).await;
         let mqtt = [sockets.mqtt, sockets.mqtts];
         let broker =
@@ -309,7 +309,7 @@ async fn seed_names(config: &Config, storage: &storage::Storage, keys: &Keys) ->
     if !config.dev {
         return Ok(Vec::new());
     }
-    seed::dev_access_key(catalog, &config.data_dir).await?;
+    seed::dev_access_key(catalog, &config.data_dir, storage.clock.now_ms()).await?;
     seed::dev_users(catalog, &keys.api).await
 }
 

@@ -1,12 +1,13 @@
 //! The roles of the process, each started from the configuration.
 
+use super::Keys;
 use super::channels::InProcessChannels;
 use super::descriptors::Descriptors;
 use super::endpoints::Endpoints;
 use super::storage::Storage;
 use crate::config::Config;
 use crate::http::Listener;
-use crate::keys::{Certificate, JoinKey, TokenSecret};
+use crate::keys::{Certificate, JoinKey};
 use accounts::access::{AccessConfig, AccessView, TopicLimit};
 use accounts::login::DeviceDirectory;
 use accounts::token::TokenKey;
@@ -49,11 +50,12 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) async fn follow(config: &Config, catalog: &Arc<dyn Catalog>, secret: &TokenSecret) -> Result<Self> {
+    pub(super) async fn follow(config: &Config, catalog: &Arc<dyn Catalog>, keys: &Keys) -> Result<Self> {
         let topic_limit = u16::try_from(config.topic_chars_max).ok().and_then(TopicLimit::new).unwrap_or_default();
-        let token_key = Some(TokenKey::new(INSTANCE, secret.bytes()));
+        let token_key = Some(TokenKey::new(INSTANCE, keys.token.bytes()));
         let issuers = super::issuers::start(&config.jwt_issuers)?;
-        let access = AccessConfig { instance: INSTANCE.to_owned(), topic_limit, token_key, issuers };
+        let owner_key = keys.api.name();
+        let access = AccessConfig { instance: INSTANCE.to_owned(), topic_limit, token_key, issuers, owner_key };
         let access = AccessView::follow(Arc::clone(catalog), access).await.context("cannot read the catalog")?;
         Ok(Self { access, devices: DeviceDirectory::start(Arc::clone(catalog), &Handle::current()) })
     }

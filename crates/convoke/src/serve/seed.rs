@@ -75,24 +75,24 @@ fn how_to_bring_back(seed: &Seed) -> String {
 }
 
 /// A service's login for tools and benchmarks: the one in `access-key` in the data directory, which is made once.
-pub(super) async fn dev_access_key(catalog: &dyn Catalog, data: &Path) -> Result<()> {
+pub(super) async fn dev_access_key(catalog: &dyn Catalog, data: &Path, now_ms: u64) -> Result<()> {
     let path = data.join(ACCESS_KEY_FILE);
     let login = read_or_create(&path, || {
         // By chance: one that was known to others does not come back in the next trial.
         let secret = random_secret()?;
         Ok(json!({ "key_id": "dev", "secret": secret, "instance": INSTANCE }).to_string())
     })?;
-    let key = access_key(&login).with_context(|| {
+    let key = access_key(&login, now_ms).with_context(|| {
         format!("{} holds no login\n  remedy: remove it, a new one is made at the next start", path.display())
     })?;
     sow(catalog, Seed::AccessKey(key), Origin::Dev).await.context("cannot register the access key")?;
     Ok(())
 }
 
-fn access_key(login: &str) -> Option<AccessKey> {
+fn access_key(login: &str, created_at_ms: u64) -> Option<AccessKey> {
     let login: Value = serde_json::from_str(login).ok()?;
     let text = |name: &str| Some(login[name].as_str().filter(|text| !text.is_empty())?.to_owned());
-    Some(AccessKey { key_id: text("key_id")?, secret: text("secret")?, instance: text("instance")? })
+    Some(AccessKey { key_id: text("key_id")?, secret: text("secret")?, instance: text("instance")?, created_at_ms })
 }
 
 fn random_secret() -> Result<String> {
@@ -143,9 +143,11 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
 
+    const NOW_MS: u64 = 1_800_000_000_000;
+
     async fn start(data: &Path) -> Result<SqliteCatalog> {
         let catalog = SqliteCatalog::open(data.join("catalog.sqlite")).await?;
-        dev_access_key(&catalog, data).await?;
+        dev_access_key(&catalog, data, NOW_MS).await?;
         Ok(catalog)
     }
 
@@ -160,7 +162,7 @@ mod tests {
         start(data.path()).await.expect("a first start").close().await;
         let (first, made) = (fs::read_to_string(&path).expect("it is made"), fs::metadata(&path).expect("it is there"));
         let catalog = start(data.path()).await.expect("a second start");
-        assert_eq!(registered(&catalog).await, [Key::from(access_key(&first).expect("a login"))]);
+        assert_eq!(registered(&catalog).await, [Key::from(access_key(&first, NOW_MS).expect("a login"))]);
         let kept = fs::metadata(&path).expect("it is there");
         assert_eq!((kept.ino(), kept.modified().ok()), (made.ino(), made.modified().ok()), "it was written again");
         catalog.close().await;
@@ -168,7 +170,7 @@ mod tests {
         let catalog = start(data.path()).await.expect("a third start");
         let other = fs::read_to_string(&path).expect("it is made");
         assert_ne!(other, first);
-        assert_eq!(registered(&catalog).await, [Key::from(access_key(&other).expect("a login"))]);
+        assert_eq!(registered(&catalog).await, [Key::from(access_key(&other, NOW_MS).expect("a login"))]);
         catalog.close().await;
     }
 

@@ -421,3 +421,25 @@ async fn what_the_catalog_has_online_is_not_away_since_it_came() {
     let gone = world.ask("GET", "/api/v1/devices/GID_dev@@@d1", Value::Null).await;
     assert_eq!((&gone.body["since_ms"], &gone.body["last_seen_ms"]), (&json!(START_MS + 50), &json!(START_MS + 50)));
 }
+
+#[tokio::test]
+async fn a_client_id_that_clients_with_tokens_hold_is_freed_by_removing_it() {
+    let world = World::new().await;
+    let held = |account: &str| {
+        world.broker.holders.lock().unwrap().insert("GID_dev@@@x".to_owned(), account.into());
+    };
+    let remove = async || world.ask("DELETE", "/api/v1/devices/GID_dev@@@x", Value::Null).await;
+    assert_eq!(remove().await.refused(), (404, "not_found"), "nobody has it");
+    held("service:convoke");
+    assert_eq!(remove().await.refused(), (404, "not_found"), "a service keeps its own");
+    for account in ["tokens:convoke", "bound-tokens:convoke"] {
+        held(account);
+        assert_eq!(remove().await.status, StatusCode::NO_CONTENT);
+        assert_eq!(*world.broker.ended.lock().unwrap(), [("GID_dev@@@x".to_owned(), None)]);
+        world.broker.ended.lock().unwrap().clear();
+    }
+    let log = world.ask("GET", "/api/v1/audit?kind=device", Value::Null).await.body;
+    let rows = log["items"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!((&rows[0]["action"], &rows[0]["subject"]), (&json!("end"), &json!("GID_dev@@@x")));
+}

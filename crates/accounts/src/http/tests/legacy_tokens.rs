@@ -12,7 +12,7 @@ impl World {
     async fn with_service() -> Self {
         let world = Self::with_topics().await;
         let [key_id, secret, instance] = ["LTAItest", SECRET, "convoke"].map(str::to_owned);
-        world.catalog.put_access_key(AccessKey { key_id, secret, instance }).await.unwrap();
+        world.catalog.put_access_key(AccessKey { key_id, secret, instance, created_at_ms: 0 }).await.unwrap();
         let revision = *world.catalog.access_revision().borrow();
         world.access.reached(revision).await;
         world

@@ -1,20 +1,21 @@
 //! Logins by tokens, and what their holders may do.
 
 use super::*;
-use crate::access::{PublishRefusal, SubscribeRefusal};
+use crate::access::{PublishRefusal, SubscribeRefusal, is_account_of_tokens, takes_over};
 use crate::token::{Applicant, Token, TokenKey, TokenType};
 use catalog::{KeyKind, ParentTopic, Rule, Scope, Scopes};
 use uuid::Uuid;
 
 const NAME: &str = "Token|app|mqtt-test-01";
 const ENDS_MS: u64 = NOW + 60_000;
+const OWNER_KEY: &str = "0123456789abcdef";
 
 fn token_key() -> TokenKey {
     TokenKey::new("mqtt-test-01", &[1; 32])
 }
 
 fn applicant(key_id: &str) -> Applicant {
-    Applicant { key_id: Some(key_id.to_owned()), made_ms: 0 }
+    Applicant::key(key_id.to_owned(), 0)
 }
 
 fn token(token_type: TokenType, resources: &[&str]) -> Token {
@@ -26,6 +27,7 @@ fn token(token_type: TokenType, resources: &[&str]) -> Token {
         applicant: applicant("app"),
         client_id: None,
         user: None,
+        login: None,
     }
 }
 
@@ -54,7 +56,8 @@ fn rules() -> AccessSnapshot {
 
 fn access_of(rules: AccessSnapshot) -> Access {
     let instance = "mqtt-test-01".to_owned();
-    Access::new(AccessConfig { instance, token_key: Some(token_key()), ..AccessConfig::default() }, rules)
+    let owner_key = OWNER_KEY.to_owned();
+    Access::new(AccessConfig { instance, token_key: Some(token_key()), owner_key, ..AccessConfig::default() }, rules)
 }
 
 fn log_in(access: &Access, name: &str, password: &str, device: Option<&Device>) -> Result<Identity, LoginError> {
@@ -84,6 +87,7 @@ fn tokens_log_a_client_in_in_any_order_with_their_rights_and_no_others() {
     for tokens in [[read.clone(), write.clone()], [write, read]] {
         let who = in_with(&tokens);
         assert_eq!(who.account(), "tokens:mqtt-test-01");
+        assert!(is_account_of_tokens(&who.account()));
         assert!(!who.is_service());
         let publishes = [
             ("chat/a", Ok(())),
@@ -140,7 +144,7 @@ fn one_void_token_voids_all_and_its_code_says_why() {
         ("of another key", of(Token { applicant: applicant("api"), ..write.clone() }), TokenError::Account),
         (
             "of an earlier key",
-            of(Token { applicant: Applicant { made_ms: 1, ..applicant("app") }, ..write.clone() }),
+            of(Token { applicant: Applicant::key("app".to_owned(), 1), ..write.clone() }),
             TokenError::Account,
         ),
         (
@@ -189,9 +193,19 @@ fn tokens_of_an_api_key_and_of_the_owner_are_as_good() {
     let access = access_of(rules());
     let of = |applicant: Applicant| pair(&Token { applicant, ..token(TokenType::Read, &["news/#"]) });
     assert!(log_in(&access, "Token|api|mqtt-test-01", &of(applicant("api")), None).is_ok());
-    let owners = of(Applicant { key_id: None, made_ms: 0 });
+    let owners = of(Applicant::owner(OWNER_KEY.to_owned()));
     assert!(log_in(&access, "Token|owner|mqtt-test-01", &owners, None).is_ok());
     assert_eq!(refused(&access, NAME, &owners), TokenError::Account);
+    for applicant in [
+        Applicant::owner("fedcba9876543210".to_owned()),
+        Applicant { owner_key: None, ..Applicant::owner(String::new()) },
+    ] {
+        assert_eq!(
+            refused(&access, "Token|owner|mqtt-test-01", &of(applicant)),
+            TokenError::Account,
+            "an earlier owner's key"
+        );
+    }
     assert_eq!(log_in(&access, "Token|owner|other", &owners, None), Err(LoginError::Refused));
     let hash_as_secret = sign(KEY, CLIENT);
     let api_key = log_in(&access, "Signature|api|mqtt-test-01", &hash_as_secret, None);
@@ -208,13 +222,22 @@ fn a_token_without_a_client_id_is_for_ids_that_no_user_owns() {
         assert!(log_in(&access, NAME, &pair(token), None).is_ok());
         assert_eq!(log_in(&access, NAME, &pair(token), Some(&phone)), Err(LoginError::OwnedByUser));
     }
-    let of = |user: &str| Token { user: Some(user.to_owned()), applicant: applicant("api"), ..bound.clone() };
+    let login = Some(phone.key_id.clone());
+    let of = |user: &str| Token {
+        user: Some(user.to_owned()),
+        login: login.clone(),
+        applicant: applicant("api"),
+        ..bound.clone()
+    };
     let name = "Token|api|mqtt-test-01";
     let ann = log_in(&access, name, &pair(&of("ann")), Some(&phone)).unwrap();
     assert_eq!(ann.account(), "user:ann");
     assert!(matches!(&ann, Identity::Tokens(holder) if holder.user.as_deref() == Some("ann")));
     let bobs = log_in(&access, name, &pair(&of("bob")), Some(&phone));
     assert_eq!(bobs, Err(LoginError::Token(TokenError::Account)), "the device is another's now");
+    let again = Device { key_id: "DC.DeviceKeyOfLater".to_owned(), ..phone.clone() };
+    let by_earlier_login = log_in(&access, name, &pair(&of("ann")), Some(&again));
+    assert_eq!(by_earlier_login, Err(LoginError::Token(TokenError::Account)), "that login of the device has ended");
     let by_topics_alone = Token { applicant: applicant("app"), ..of("ann") };
     assert_eq!(refused(&access, NAME, &pair(&by_topics_alone)), TokenError::Account, "users take the scope devices");
 }
@@ -234,12 +257,38 @@ fn a_token_takes_the_place_of_the_one_of_its_type_alone() {
     };
     let newer = Token { id: Uuid::from_u128(9), expires_at_ms: ENDS_MS + 1, ..token(TokenType::Read, &["news/b"]) };
     assert_eq!(holder.replace(newer.clone()), Ok(()));
-    assert_eq!(holder.tokens().len(), 2);
+    assert_eq!(holder.tokens().count(), 2);
     assert_eq!(holder.first_to_end(), Some((TokenType::Write, ENDS_MS)));
-    assert!(holder.tokens().contains(&newer));
+    assert!(holder.tokens().any(|token| *token == newer));
     let elsewhere = Token { client_id: Some("GID_Test@@@2".to_owned()), ..newer.clone() };
     let anns = Token { user: Some("ann".to_owned()), ..newer };
     assert_eq!(holder.replace(elsewhere), Err(HolderError::Token(TokenError::Resource)));
     assert_eq!(holder.replace(anns), Err(HolderError::Token(TokenError::Account)));
-    assert_eq!(holder.tokens().len(), 2);
+    assert_eq!(holder.tokens().count(), 2);
+}
+
+#[test]
+fn a_key_that_is_given_more_time_gives_it_to_tokens_that_were_judged_before() {
+    let Identity::Tokens(holder) = in_with(&[token(TokenType::Read, &["news/a"])]) else { panic!("no holder") };
+    let ends_with = |key_ends_ms: u64| {
+        let mut rules = rules();
+        rules.keys[0].expires_at_ms = Some(key_ends_ms);
+        let access = access_of(rules);
+        move |holder: &TokenHolder| holder.ending_by(|token| access.end_of_token(token))
+    };
+    let sooner = ends_with(ENDS_MS - 1)(&holder);
+    assert_eq!(sooner.first_to_end(), Some((TokenType::Read, ENDS_MS - 1)));
+    assert_eq!(ends_with(ENDS_MS + 1)(&sooner).first_to_end(), Some((TokenType::Read, ENDS_MS)), "its own end");
+}
+
+#[test]
+fn a_client_id_that_came_to_tokens_which_name_it_is_not_for_others() {
+    let unbound = token(TokenType::Read, &["news/a"]);
+    let bound = Token { client_id: Some(CLIENT.to_owned()), ..token(TokenType::Write, &["chat/a"]) };
+    let account = |tokens: &[Token]| in_with(tokens).account();
+    let (open, closed) = (account(std::slice::from_ref(&unbound)), account(&[unbound, bound]));
+    assert!(is_account_of_tokens(&closed) && open != closed);
+    assert!(takes_over(&open, &open) && takes_over(&closed, &closed) && takes_over(&closed, &open));
+    assert!(!takes_over(&open, &closed));
+    assert!(!takes_over("bound-tokens:other", &open) && !takes_over("user:ann", &open));
 }

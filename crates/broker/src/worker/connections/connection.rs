@@ -168,9 +168,13 @@ impl ClientConnection {
         }
     }
 
-    /// Counts what its buffers hold now.
+    /// Counts what its buffers hold now, and its tokens, which are larger than all else that an idle one has.
     pub(super) fn charge_buffers(&mut self) {
-        self.charge.set(self.mqtt.held_len() + self.out.len() + self.transport.held_bytes());
+        let tokens = match self.let_in().map(|let_in| &let_in.identity) {
+            Some(Identity::Tokens(holder)) => holder.bytes(),
+            _ => 0,
+        };
+        self.charge.set(self.mqtt.held_len() + self.out.len() + self.transport.held_bytes() + tokens);
     }
 
     /// After a read.

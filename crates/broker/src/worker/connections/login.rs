@@ -55,7 +55,7 @@ impl Connections {
         found: Result<Option<catalog::Device>, LookupError>,
         now: Now,
     ) -> Option<LoggedIn> {
-        let found = found.map(|device| device.filter(|device| !self.is_void(device)));
+        let is_void = found.as_ref().is_ok_and(|device| device.as_ref().is_some_and(|device| self.is_void(device)));
         let connection = self.get_mut(key)?;
         let (request, pending) = match std::mem::replace(&mut connection.stage, Stage::AwaitingConnect) {
             Stage::LoggingIn(parked) => *parked,
@@ -64,13 +64,16 @@ impl Connections {
                 return None;
             }
         };
-        let result = found
-            .map_err(LoginError::from)
-            .and_then(|device| pending.finish(device.as_ref(), |at_ms| now.over().is_over(at_ms)));
+        let result = match found {
+            // Whose the client id is now is not known.
+            Ok(_) if is_void => Err(LoginError::Refused),
+            Ok(device) => pending.finish(device.as_ref(), |at_ms| now.over().is_over(at_ms)),
+            Err(error) => Err(error.into()),
+        };
         Some(LoggedIn { request: Box::new(request), result })
     }
 
-    /// A login that began before the device was removed finds none.
+    /// Whether the device was removed or has another credential since the login began.
     fn is_void(&self, device: &catalog::Device) -> bool {
         self.void_credentials.contains_key(device.key_id.as_str())
     }

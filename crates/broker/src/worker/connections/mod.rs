@@ -251,23 +251,24 @@ impl Connections {
     pub(super) fn of_key(&self, wanted: &str) -> impl Iterator<Item = ConnectionKey> {
         self.of_identity(move |identity| match identity {
             Identity::Service { key_id, .. } => key_id == wanted,
-            Identity::Tokens(holder) => {
-                holder.tokens().iter().any(|token| token.applicant.key_id.as_deref() == Some(wanted))
-            }
+            Identity::Tokens(holder) => holder.tokens().any(|token| token.applicant.key_id.as_deref() == Some(wanted)),
             Identity::Device { .. } => false,
         })
     }
 
-    /// Whether it was let in by this credential of a device.
+    /// Whether it was let in by this credential of a device, or by tokens that were applied for while the device had it.
     pub(super) fn is_of_credential(&self, key: ConnectionKey, wanted: &str) -> bool {
-        self.let_in(key)
-            .is_some_and(|let_in| matches!(&let_in.credential, Credential::Device { key_id } if **key_id == *wanted))
+        self.let_in(key).is_some_and(|let_in| match (&let_in.credential, &let_in.identity) {
+            (Credential::Device { key_id }, _) => **key_id == *wanted,
+            (_, Identity::Tokens(holder)) => holder.is_of_login(wanted),
+            _ => false,
+        })
     }
 
     /// Those that have this token, or were let in by this JWT.
     pub(super) fn of_token(&self, id: Uuid) -> impl Iterator<Item = ConnectionKey> {
         self.of_let_in(move |let_in| match (&let_in.identity, &let_in.credential) {
-            (Identity::Tokens(holder), _) => holder.tokens().iter().any(|token| token.id == id),
+            (Identity::Tokens(holder), _) => holder.tokens().any(|token| token.id == id),
             (_, Credential::Jwt { id: one }) => *one == id,
             _ => false,
         })
@@ -287,9 +288,10 @@ impl Connections {
         Some(&self.get(key)?.let_in()?.identity)
     }
 
-    /// The client has other rights from now on.
+    /// The client has other rights from now on, also if its CONNACK has not left.
     pub(super) fn change_identity(&mut self, key: ConnectionKey, identity: Identity) {
-        if let Some(connected) = self.connected_mut(key) {
+        if let Some(connected) = self.get_mut(key).and_then(ClientConnection::let_in_mut) {
+            connected.tokens.forget_told(&connected.identity, &identity);
             connected.identity = identity;
             connected.known_topic = None;
         }

@@ -4,7 +4,7 @@
 //! A connection has one place in it, for what comes next of all its tokens.
 
 use accounts::access::Identity;
-use accounts::token::{Token, TokenError, TokenType};
+use accounts::token::{TokenError, TokenType};
 
 use super::Connections;
 use super::connection::Connected;
@@ -35,15 +35,23 @@ const fn bit(token_type: TokenType) -> u8 {
 }
 
 impl TokenWatch {
-    fn next_of(self, token: &Token) -> u64 {
-        let is_told = self.told & bit(token.token_type) != 0;
-        if is_told { token.expires_at_ms } else { token.expires_at_ms.saturating_sub(TOLD_AHEAD_MS) }
+    fn next_of(self, (token_type, ends_at_ms): (TokenType, u64)) -> u64 {
+        let is_told = self.told & bit(token_type) != 0;
+        // 0 is no time: what is that long over is over at 1, too.
+        (if is_told { ends_at_ms } else { ends_at_ms.saturating_sub(TOLD_AHEAD_MS) }).max(1)
     }
 
     fn next(self, connected: &Connected) -> u64 {
         let Identity::Tokens(holder) = &connected.identity else { return 0 };
-        // 0 is no time: what is that long over is over at 1, too.
-        holder.tokens().iter().map(|token| self.next_of(token).max(1)).min().unwrap_or(0)
+        holder.ends().map(|end| self.next_of(end)).min().unwrap_or(0)
+    }
+
+    /// An end that is another one now was not told.
+    pub(super) fn forget_told(&mut self, before: &Identity, after: &Identity) {
+        let (Identity::Tokens(before), Identity::Tokens(after)) = (before, after) else { return };
+        for end in after.ends().filter(|end| !before.ends().any(|known| known == *end)) {
+            self.told &= !bit(end.0);
+        }
     }
 }
 
@@ -86,8 +94,7 @@ impl Connections {
         let connected = self.connected_mut(key)?;
         let Identity::Tokens(holder) = &connected.identity else { return None };
         let watch = connected.tokens;
-        let token = holder.tokens().iter().find(|token| over.is_over(watch.next_of(token).max(1)))?;
-        let (token_type, ends_at_ms) = (token.token_type, token.expires_at_ms);
+        let (token_type, ends_at_ms) = holder.ends().find(|end| over.is_over(watch.next_of(*end)))?;
         if over.is_over(ends_at_ms) {
             return Some(TokenNews::Void { token_type, error: TokenError::Expired });
         }
