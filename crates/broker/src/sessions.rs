@@ -73,4 +73,16 @@ impl Sessions for Broker {
     fn cut_credential(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()> {
         self.end_credential(client_id, key_id, false)
     }
+
+    fn end_others(&self, client_id: &str, account: &str) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        let account = account.into();
+        self.notify_owner(client_id, |client| Notice::Registered { client, account, answer });
+        answered
+    }
+
+    fn cut_group(&self, group: &str) -> oneshot::Receiver<()> {
+        let group: Arc<str> = group.into();
+        self.notify_all(|answer| Notice::GroupCut { group: Arc::clone(&group), answer })
+    }
 }

@@ -193,6 +193,10 @@ pub enum Cut {
     Device { client_id: String, key_id: String },
     /// The token is revoked.
     Token { id: Uuid },
+    /// The client id is a device of this user from now on: what others have under it.
+    Others { client_id: String, user: String },
+    /// The group is removed: connections of whoever has logged in under it.
+    Group { group: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -29,12 +29,13 @@ pub(super) enum End {
 impl End {
     /// Whether it is under the rules of access, which have to be in force before.
     pub(super) fn concerns_access(&self) -> bool {
-        matches!(self, Self::Cut(Cut::Key { .. } | Cut::Token { .. }) | Self::OfTime { .. })
+        matches!(self, Self::Cut(Cut::Key { .. } | Cut::Token { .. } | Cut::Group { .. }) | Self::OfTime { .. })
     }
 
-    /// A removed device is one thing that ends, though both lanes have a part of it.
+    /// A removed device is one thing that ends, though both lanes have a part of it; where one is registered, there is nothing
+    /// of others as a rule.
     pub(super) fn counts(&self) -> bool {
-        !matches!(self, Self::Cut(Cut::Device { .. }))
+        !matches!(self, Self::Cut(Cut::Device { .. } | Cut::Others { .. }))
     }
 }
 
@@ -43,7 +44,9 @@ impl Lane {
     pub(super) fn ends_of(self, row: ChangeRow) -> Vec<End> {
         let remains = |cut| match cut {
             Cut::Device { client_id, key_id } => Some(End::Remains { client_id, key_id }),
-            Cut::Key { .. } | Cut::Credential { .. } | Cut::Token { .. } => None,
+            Cut::Key { .. } | Cut::Credential { .. } | Cut::Token { .. } | Cut::Others { .. } | Cut::Group { .. } => {
+                None
+            }
         };
         match self {
             Self::AtOnce if row.kind == Kind::Key && row.cuts.is_empty() => vec![End::OfTime { key_id: row.subject }],

@@ -204,9 +204,26 @@ impl Follower {
             End::Cut(Cut::Token { id }) => self.sessions.cut_token(*id),
             End::Cut(Cut::Credential { client_id, key_id }) => self.sessions.cut_credential(client_id, key_id),
             End::Cut(Cut::Device { client_id, key_id }) => self.sessions.cut_device(client_id, key_id),
+            End::Cut(Cut::Group { group }) => self.sessions.cut_group(group),
+            End::Cut(Cut::Others { client_id, user }) => return self.try_end_others(client_id, user).await,
             End::Remains { client_id, key_id } => return self.try_end_device(client_id, key_id).await,
         };
         answered(told).await.is_some()
+    }
+
+    /// Where the client id is another's or nobody's by now, the change that made it so ends what there is to end.
+    async fn try_end_others(&self, client_id: &str, user: &str) -> bool {
+        let _turn = self.turns.of(client_id).await;
+        match self.catalog.device(client_id).await {
+            Ok(Some(device)) if device.user == user => {
+                answered(self.sessions.end_others(client_id, &account_of_user(user))).await.is_some()
+            }
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(%error, "cannot read whose a client id is that was registered");
+                false
+            }
+        }
     }
 
     /// Where the client id was registered again meanwhile, what its new user has there stays.

@@ -57,6 +57,15 @@ pub trait Sessions: Send + Sync {
     /// Ends the connection of a device that was let in by a credential which is another's or replaced. Its session stays. A
     /// login that has begun with it does not come about.
     fn cut_credential(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()>;
+
+    /// Ends the connection, the session and what waits under a client id that was registered, if they are another account's than
+    /// the device's. Waits for no disk. Logins that are under way, and were judged as if no device had the client id, do not
+    /// come about.
+    fn end_others(&self, client_id: &str, account: &str) -> oneshot::Receiver<()>;
+
+    /// Ends the connections of all whose client ids are of this group, because it was removed. The rules in force must be the new
+    /// ones already.
+    fn cut_group(&self, group: &str) -> oneshot::Receiver<()>;
 }
 
 /// `None`: without an answer in time.

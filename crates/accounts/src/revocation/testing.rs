@@ -23,6 +23,9 @@ pub(crate) struct ToldBroker {
     /// Client ids with credentials.
     pub(crate) cut_credentials: Mutex<Vec<(String, String)>>,
     pub(crate) cut_devices: Mutex<Vec<(String, String)>>,
+    /// Client ids with the accounts that they are of now.
+    pub(crate) registered: Mutex<Vec<(String, String)>>,
+    pub(crate) cut_groups: Mutex<Vec<String>>,
     /// Its log takes nothing: no device ends for good.
     pub(crate) is_full: AtomicBool,
     /// As long as there are such, who asks whose a client id is waits for the answer.
@@ -99,6 +102,20 @@ impl Sessions for ToldBroker {
             return oneshot::channel().1;
         }
         self.cut_credentials.lock().unwrap().push((client_id.to_owned(), key_id.to_owned()));
+        answer(())
+    }
+
+    fn end_others(&self, client_id: &str, account: &str) -> oneshot::Receiver<()> {
+        let mut holders = self.holders.lock().unwrap();
+        if holders.get(client_id).is_some_and(|holder| **holder != *account) {
+            holders.remove(client_id);
+        }
+        self.registered.lock().unwrap().push((client_id.to_owned(), account.to_owned()));
+        answer(())
+    }
+
+    fn cut_group(&self, group: &str) -> oneshot::Receiver<()> {
+        self.cut_groups.lock().unwrap().push(group.to_owned());
         answer(())
     }
 }

@@ -262,3 +262,36 @@ async fn ten_thousand_devices_of_a_removed_group_are_all_ended() {
     let ended: HashSet<_> = world.broker.ended.lock().unwrap().iter().cloned().collect();
     assert_eq!(ended.len(), DEVICES);
 }
+
+#[tokio::test]
+async fn a_registration_ends_what_others_have_under_the_client_id_and_a_later_one_is_let_alone() {
+    let world = World::new().await;
+    let order = |change: Change| {
+        let by = By { actor: Actor::Owner, address: None, at_ms: 1 };
+        world.catalog.apply(Order { change, by, expected: None })
+    };
+    let put = |user: &str, key_id: &str, replaces: Option<&str>| Change::PutDevice {
+        device: device("GID_dev@@@a", user, key_id),
+        replaces: replaces.map(str::to_owned),
+    };
+    world.broker.holders.lock().unwrap().insert("GID_dev@@@a".to_owned(), "tokens:convoke".into());
+    let done = order(put("ann", "DC.1", None)).await.unwrap();
+    world.revocation.passed(done.number.unwrap()).await;
+    let registered = || std::mem::take(&mut *world.broker.registered.lock().unwrap());
+    assert_eq!(registered(), [("GID_dev@@@a".to_owned(), "user:ann".to_owned())]);
+    assert!(world.broker.holders.lock().unwrap().is_empty());
+    // Her own login again is not another's.
+    let done = order(put("ann", "DC.2", Some("DC.1"))).await.unwrap();
+    world.revocation.passed(done.number.unwrap()).await;
+    assert_eq!(registered(), []);
+    // It is Bob's before this is carried out.
+    let turn = world.revocation.turn_at("GID_dev@@@b").await;
+    let put = |user: &str| Change::PutDevice { device: device("GID_dev@@@b", user, "DC.3"), replaces: None };
+    order(put("ann")).await.unwrap();
+    order(Change::RemoveDevice { client_id: "GID_dev@@@b".to_owned(), key_id: None }).await.unwrap();
+    let done = order(put("bob")).await.unwrap();
+    drop(turn);
+    world.revocation.passed(done.number.unwrap()).await;
+    let b = ("GID_dev@@@b".to_owned(), "user:bob".to_owned());
+    assert_eq!(registered(), [b], "once, and nothing for Ann");
+}

@@ -74,6 +74,12 @@ impl Worker {
                 // As above.
                 let _ = answer.send(());
             }
+            Notice::Registered { client, account, answer } => {
+                self.end_others(&client, &account);
+                // As above.
+                let _ = answer.send(());
+            }
+            Notice::GroupCut { group, answer } => self.cut_group(&group, answer),
             Notice::TokenCut { id, answer } => self.cut_token(id, answer),
             Notice::QueueSent { target, result } => {
                 let outcome = match result {

@@ -1,6 +1,6 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
-use accounts::access::{Identity, is_account_of_tokens, takes_over};
+use accounts::access::{ClientId, Identity, is_account_of_tokens, takes_over};
 use accounts::login::{self, Credential, Login, LoginError, LoginStep};
 use accounts::token::TokenError;
 use catalog::Scope;
@@ -69,7 +69,8 @@ impl Worker {
     /// A login that has ended: the client gets its session, once nothing of an older connection can act any more.
     pub(super) fn logged_in(&mut self, key: ConnectionKey, logged_in: Option<LoggedIn>) {
         let Some(LoggedIn { request, result }) = logged_in else { return };
-        let Login { identity, credential, valid_until_ms } = match result.and_then(|login| self.judged_again(login)) {
+        let judged = result.and_then(|login| self.judged_again(&request.client, login));
+        let Login { identity, credential, valid_until_ms } = match judged {
             Ok(login) => login,
             Err(error) => return self.refuse_login(key, error),
         };
@@ -77,8 +78,9 @@ impl Worker {
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
         self.clients.end_if_over(&client_id, self.now.over());
         if let Some(holder) = self.clients.holder_of(&client_id).filter(|holder| !takes_over(&account, holder)) {
-            // A service has its whole instance, and with it the ids under which clients with tokens have come.
-            if !identity.is_service() || !is_account_of_tokens(holder) {
+            // A service has its whole instance, and with it the ids under which clients with tokens have come; one that is a
+            // user's device now is the user's.
+            if is_account_of_tokens(&account) || !is_account_of_tokens(holder) {
                 return self.refuse(key, ReasonCode::NOT_AUTHORIZED);
             }
             if self.clients.has_no_room_for(&request, &account) {
@@ -130,11 +132,14 @@ impl Worker {
         }
     }
 
-    /// By the rules of now. A key that was disabled, removed or rotated while the device was looked up lets nobody in any more,
+    /// By the rules of now. Whose group is gone has no place here. A key that was disabled, removed or rotated while the device was looked up lets nobody in any more,
     /// nor does a token that was revoked, or whose key has ended. A key without this scope has nothing to do here; with a session
     /// it would receive what the session has subscribed.
-    fn judged_again(&self, login: Login) -> Result<Login, LoginError> {
+    fn judged_again(&self, client_id: &ClientKey, login: Login) -> Result<Login, LoginError> {
         let (access, over) = (self.shared.access.load(), self.now.over());
+        if !ClientId::parse(client_id.as_str()).is_ok_and(|id| access.has_group(id.group())) {
+            return Err(LoginError::Refused);
+        }
         match (&login.identity, &login.credential) {
             (Identity::Service { key_id, .. }, Credential::Secret { generation }) => {
                 let valid_until_ms = login::secret_stands_until(&access, key_id, *generation)?;

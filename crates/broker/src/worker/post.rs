@@ -247,6 +247,17 @@ pub(crate) enum Notice {
         is_removed: bool,
         answer: oneshot::Sender<()>,
     },
+    /// A client id was registered, to this account: what others have under it ends.
+    Registered {
+        client: ClientKey,
+        account: Box<str>,
+        answer: oneshot::Sender<()>,
+    },
+    /// A group was removed.
+    GroupCut {
+        group: Arc<str>,
+        answer: Arc<AnswerOfAll>,
+    },
     /// A token was revoked.
     TokenCut {
         id: Uuid,

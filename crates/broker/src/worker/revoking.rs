@@ -19,6 +19,10 @@ const CUT_OFF_PER_TURN: usize = 256;
 const KEY_CUT: &str = "the access key of this connection was disabled, removed or narrowed: see its owner";
 /// What the holder of a token reads.
 const TOKEN_CUT: &str = "the token of this connection was revoked: ask for a new one";
+/// What is read by one whose group is gone,
+const GROUP_GONE: &str = "the group of this client id was removed: see its owner";
+/// and by one whose client id is a user's device now.
+const REGISTERED: &str = "the client id of this connection was registered for a user: choose another one";
 /// What the person behind a removed device reads.
 const REMOVED: &str = "the login of this device has ended: log in again";
 /// The same, where the device stays registered.
@@ -36,6 +40,8 @@ pub(super) struct CutOff {
 enum Why {
     /// To be ended, with what it is told. Those with tokens are judged by these instead.
     Ended(&'static str),
+    /// To be ended, whatever it was let in by.
+    GroupGone,
     /// The time or the secrets of its key are others.
     KeyChanged,
 }
@@ -70,6 +76,12 @@ impl Worker {
         self.cut_off.answer_behind(answer);
     }
 
+    pub(super) fn cut_group(&mut self, group: &str, answer: Arc<AnswerOfAll>) {
+        let connections = self.connections.of_group(group).map(|connection| (connection, Why::GroupGone));
+        self.cut_off.connections.extend(connections);
+        self.cut_off.answer_behind(answer);
+    }
+
     /// Ends some of the connections that are to be ended. Whoever may still log in is let in anew by what its key allows now.
     /// Tokens are judged one by one.
     pub(super) fn cut_some_off(&mut self) {
@@ -78,6 +90,7 @@ impl Worker {
         let answers = if connections.is_empty() { std::mem::take(answers) } else { Vec::new() };
         for (key, why) in some {
             match why {
+                Why::GroupGone => self.close_with_words(key, ReasonCode::ADMINISTRATIVE_ACTION, GROUP_GONE),
                 _ if self.judge_tokens(key) => {}
                 Why::Ended(words) => self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, words),
                 Why::KeyChanged => self.judge_secret(key),
@@ -90,6 +103,9 @@ impl Worker {
     /// read it does not come about. `is_removed`: so is the device.
     pub(super) fn cut_credential(&mut self, client_id: &ClientKey, key_id: Box<str>, is_removed: bool) {
         self.connections.void_credential(key_id.clone(), self.now.instant);
+        if is_removed {
+            self.connections.forget_registered(client_id);
+        }
         if let Some(connection) = self.clients.connection_of(client_id)
             && self.connections.is_of_credential(connection, &key_id)
         {
@@ -101,12 +117,25 @@ impl Worker {
         }
     }
 
+    /// A client id is this account's from now on. Logins that were judged before, as if no device had it, do not come about. What
+    /// the log does not take of the end is owed to it; until it has it, who logs in with the device ends what is left.
+    pub(super) fn end_others(&mut self, client_id: &ClientKey, account: &str) {
+        self.connections.note_registered(client_id.clone(), self.now.instant);
+        if self.clients.holder_of(client_id).is_some_and(|holder| holder != account) {
+            if let Some(connection) = self.clients.detach(client_id) {
+                self.close_with_words(connection, ReasonCode::ADMINISTRATIVE_ACTION, REGISTERED);
+            }
+            self.clients.end(client_id);
+        }
+    }
+
     /// A device was removed, or its client id is given to somebody else: what a user had under it ends. A service keeps what
     /// it has. Answers when it is on the disk.
     pub(super) fn end_device(&mut self, removal: Removal) {
         let Removal { client: client_id, key_id, is_removed, answer } = removal;
         if let Some(key_id) = key_id {
             self.connections.void_credential(key_id, self.now.instant);
+            self.connections.forget_registered(&client_id);
         }
         if let Some(service) = self.clients.holder_of(&client_id).filter(|account| is_account_of_service(account)) {
             // The caller may have stopped waiting, here and below.

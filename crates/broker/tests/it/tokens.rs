@@ -263,6 +263,19 @@ fn tokens_end_with_their_key_and_not_by_what_it_is_narrowed_in_besides() {
 }
 
 #[test]
+fn all_connections_end_with_their_group() {
+    let world = World::new();
+    let holder = token(&world, TokenType::ReadWrite, &["chat/#"]);
+    let mut clients = [Profile::of(ALICE), Profile::of(SERVICE), profile(Profile::of(CLIENT), &[&holder])]
+        .map(|profile| world.connect(profile));
+    world.change_key(Change::RemoveGroup { group: "GID_dev".to_owned(), force: true });
+    for client in &mut clients {
+        assert_eq!(client.expect_end(), Said::Disconnect(ReasonCode::ADMINISTRATIVE_ACTION));
+    }
+    assert_eq!(refusal(&world, Profile::of(SERVICE)), ReasonCode::BAD_USER_NAME_OR_PASSWORD);
+}
+
+#[test]
 fn an_uploaded_token_is_in_force_when_it_is_acknowledged() {
     let world = World::new();
     let first = token(&world, TokenType::ReadWrite, &["chat/a"]);

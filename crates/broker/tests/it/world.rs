@@ -382,6 +382,8 @@ impl World {
                 match cut {
                     Cut::Key { key_id } => broker.cut_key(&key_id).await.unwrap(),
                     Cut::Token { id } => broker.cut_token(id).await.unwrap(),
+                    Cut::Group { group } => broker.cut_group(&group).await.unwrap(),
+                    Cut::Device { client_id, key_id } => broker.cut_device(&client_id, &key_id).await.unwrap(),
                     cut => panic!("{cut:?}"),
                 }
             }

@@ -202,7 +202,7 @@ pub async fn what_is_in_use_goes_only_by_force_and_takes_what_uses_it_with_it(st
     assert_eq!(refused, Err(ApplyError::InUse(Uses { grants: 1, ..Uses::default() })));
     assert_eq!(catalog.group("GID_test").await.unwrap().map(|(_, uses)| uses), Some(uses));
     let done = apply(&catalog, remove_group(true)).await.unwrap();
-    assert_eq!(done.cuts, [gone("DC.1")]);
+    assert_eq!(done.cuts, [gone("DC.1"), Cut::Group { group: "GID_test".to_owned() }]);
     assert_eq!(catalog.device("GID_test@@@a").await.unwrap(), None);
     assert_eq!(catalog.removed_devices().await.unwrap(), ["GID_test@@@a"]);
     apply(&catalog, of_parent(false)).await.unwrap();
@@ -358,6 +358,11 @@ pub async fn what_a_change_ends_is_in_the_feed(store: &impl Store) {
             Change::RemoveDevice { client_id: "GID_test@@@a".to_owned(), key_id: Some("DC.2".to_owned()) },
             Kind::Device,
             vec![gone("DC.2")],
+        ),
+        (
+            put_device("DC.3", None),
+            Kind::Device,
+            vec![Cut::Others { client_id: "GID_test@@@a".to_owned(), user: "ann".to_owned() }],
         ),
         (Change::RemoveGrant(grant()), Kind::Grant, vec![]),
         (Change::RevokeToken(token(1)), Kind::Token, vec![Cut::Token { id: token(1).id }]),

@@ -140,7 +140,8 @@ async fn remove_group(
     let (_, uses) = found(row, expected, |(row, _)| row.changed)?;
     check_unused(uses, force)?;
     query("DELETE FROM grants WHERE group_id = $1").bind(group).execute(&mut *conn).await?;
-    let cuts = remove_devices(conn, DevicesOf::Group(group), at_ms).await?;
+    let mut cuts = remove_devices(conn, DevicesOf::Group(group), at_ms).await?;
+    cuts.push(Cut::Group { group: group.to_owned() });
     query("DELETE FROM user_groups WHERE group_id = $1").bind(group).execute(&mut *conn).await?;
     let before = json!({ "group": group, "grants": uses.grants, "devices": uses.devices });
     Ok(Some(Done::new("remove", Kind::Group, group).before(before).cuts(cuts)))
@@ -428,11 +429,16 @@ async fn put_device(conn: &mut SqliteConnection, device: &Device, replaces: Opti
         Some(new) => done.after(device_json(&new.value)),
         None => done,
     };
-    let Some(known) = known else { return Ok(Some(done)) };
-    let (client_id, key_id) = (known.value.client_id.clone(), known.value.key_id.clone());
-    let replaced = key_id != device.key_id;
-    let cuts = if replaced { vec![Cut::Credential { client_id, key_id }] } else { Vec::new() };
-    Ok(Some(done.before(device_json(&known.value)).cuts(cuts)))
+    let others = || Cut::Others { client_id: device.client_id.clone(), user: device.user.clone() };
+    let Some(known) = known.map(|known| known.value) else { return Ok(Some(done.cuts(vec![others()]))) };
+    let mut cuts = Vec::new();
+    if known.key_id != device.key_id {
+        cuts.push(Cut::Credential { client_id: known.client_id.clone(), key_id: known.key_id.clone() });
+    }
+    if known.user != device.user {
+        cuts.push(others());
+    }
+    Ok(Some(done.before(device_json(&known)).cuts(cuts)))
 }
 
 async fn remove_device(

@@ -101,6 +101,8 @@ fn cut_to_json(cut: &Cut) -> Value {
         Cut::Credential { client_id, key_id } => json!({ "login": client_id, "credential": key_id }),
         Cut::Device { client_id, key_id } => json!({ "device": client_id, "credential": key_id }),
         Cut::Token { id } => json!({ "token": id }),
+        Cut::Others { client_id, user } => json!({ "others": client_id, "user": user }),
+        Cut::Group { group } => json!({ "group": group }),
     }
 }
 
@@ -111,6 +113,12 @@ fn to_cut(value: &Value) -> Option<Cut> {
     }
     if let Some(id) = text("token") {
         return Some(Cut::Token { id: to_uuid(&id).ok()? });
+    }
+    if let Some(group) = text("group") {
+        return Some(Cut::Group { group });
+    }
+    if let Some(client_id) = text("others") {
+        return Some(Cut::Others { client_id, user: text("user")? });
     }
     let key_id = text("credential")?;
     match text("device") {

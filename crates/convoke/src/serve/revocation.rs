@@ -85,5 +85,14 @@ mod faults {
         fn cut_credential(&self, _: &str, _: &str) -> oneshot::Receiver<()> {
             Self::die();
         }
+
+        /// A registration, as a rule.
+        fn end_others(&self, client_id: &str, account: &str) -> oneshot::Receiver<()> {
+            self.0.end_others(client_id, account)
+        }
+
+        fn cut_group(&self, _: &str) -> oneshot::Receiver<()> {
+            Self::die();
+        }
     }
 }

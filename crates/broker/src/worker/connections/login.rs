@@ -15,8 +15,8 @@ use crate::worker::action::{ClientRef, Now};
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
 
-/// Longer than a login may take that found the device before it was removed.
-const VOID_CREDENTIALS_REMEMBERED: Duration = Duration::from_secs(15);
+/// Longer than a login may take that looked for the device before it was removed or registered.
+const CHANGES_REMEMBERED: Duration = Duration::from_secs(15);
 
 /// How a login ended.
 pub(in crate::worker) struct LoggedIn {
@@ -55,7 +55,11 @@ impl Connections {
         found: Result<Option<catalog::Device>, LookupError>,
         now: Now,
     ) -> Option<LoggedIn> {
-        let is_void = found.as_ref().is_ok_and(|device| device.as_ref().is_some_and(|device| self.is_void(device)));
+        let is_old = match &found {
+            Ok(Some(device)) => self.is_void(device),
+            Ok(None) => self.is_registered(key),
+            Err(_) => false,
+        };
         let connection = self.get_mut(key)?;
         let (request, pending) = match std::mem::replace(&mut connection.stage, Stage::AwaitingConnect) {
             Stage::LoggingIn(parked) => *parked,
@@ -66,7 +70,7 @@ impl Connections {
         };
         let result = match found {
             // Whose the client id is now is not known.
-            Ok(_) if is_void => Err(LoginError::Refused),
+            Ok(_) if is_old => Err(LoginError::Refused),
             Ok(device) => pending.finish(device.as_ref(), |at_ms| now.over().is_over(at_ms)),
             Err(error) => Err(error.into()),
         };
@@ -78,13 +82,33 @@ impl Connections {
         self.void_credentials.contains_key(device.key_id.as_str())
     }
 
+    /// Whether the client id of a login was registered since it began, or may have been.
+    fn is_registered(&self, key: ConnectionKey) -> bool {
+        match self.get(key).map(|connection| &connection.stage) {
+            Some(Stage::LoggingIn(parked)) => self.registered.contains_key(&parked.0.client),
+            _ => false,
+        }
+    }
+
+    /// No login comes about any more that has found no device with this client id.
+    pub(in crate::worker) fn note_registered(&mut self, client: ClientKey, now: Instant) {
+        self.registered.insert(client, now);
+    }
+
+    /// The device is removed.
+    pub(in crate::worker) fn forget_registered(&mut self, client: &ClientKey) {
+        self.registered.remove(client);
+    }
+
     /// No login with this credential comes about any more.
     pub(in crate::worker) fn void_credential(&mut self, key_id: Box<str>, now: Instant) {
         self.void_credentials.insert(key_id, now);
     }
 
     pub(in crate::worker) fn tick(&mut self, now: Instant) {
-        self.void_credentials.retain(|_, since| now.duration_since(*since) < VOID_CREDENTIALS_REMEMBERED);
+        let is_young = |since: Instant| now.duration_since(since) < CHANGES_REMEMBERED;
+        self.void_credentials.retain(|_, since| is_young(*since));
+        self.registered.retain(|_, since| is_young(*since));
         let table = &self.table;
         self.awaiting_room.retain(|key| {
             let connection = table.get(key.slot as usize).filter(|connection| connection.key == *key);

@@ -107,6 +107,8 @@ pub(super) struct Connections {
     awaiting_room: Vec<ConnectionKey>,
     /// Credentials of devices that were removed a moment ago, and when.
     void_credentials: HashMap<Box<str>, Instant>,
+    /// Client ids that were registered a moment ago, and when.
+    registered: HashMap<ClientKey, Instant>,
     /// When there is something to say of the tokens of a connection.
     token_deadlines: BTreeSet<(u64, ConnectionKey)>,
 }
@@ -125,6 +127,7 @@ impl Connections {
             paused: Vec::new(),
             awaiting_room: Vec::new(),
             void_credentials: HashMap::new(),
+            registered: HashMap::new(),
             token_deadlines: BTreeSet::new(),
         }
     }
@@ -272,6 +275,15 @@ impl Connections {
             (_, Credential::Jwt { id: one }) => *one == id,
             _ => false,
         })
+    }
+
+    /// Those whose client ids are of this group.
+    pub(super) fn of_group(&self, group: &str) -> impl Iterator<Item = ConnectionKey> {
+        let is_of_it = move |connection: &ClientConnection| {
+            let rest = connection.let_in().and_then(|one| one.client_id.as_str().strip_prefix(group));
+            rest.is_some_and(|rest| rest.starts_with("@@@"))
+        };
+        self.table.iter().filter(move |(_, connection)| is_of_it(connection)).map(|(_, connection)| connection.key)
     }
 
     fn of_identity(&self, is_wanted: impl Fn(&Identity) -> bool) -> impl Iterator<Item = ConnectionKey> {

@@ -101,3 +101,53 @@ fn the_tokens_of_a_connection_are_counted_in_the_memory_of_clients() {
     bench.say(&mut client, &disconnect());
     assert!(bench.worker.shared.memory.held_bytes() < before + held, "they go with it");
 }
+
+impl Bench {
+    /// The client id becomes a user's device; what waits for the catalog has been answered before.
+    fn register(&mut self, client_id: &str) {
+        let catalog = Arc::clone(&self.catalog);
+        let user = user_of(client_id).to_owned();
+        self.runtime.block_on(async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            catalog.put_user(User { user: user.clone(), name: user }).await.unwrap();
+            catalog.put_device(device(client_id)).await.unwrap();
+        });
+        let account = format!("user:{}", user_of(client_id)).into();
+        let (answer, _answered) = oneshot::channel();
+        self.address.notify(Notice::Registered { client: ClientKey::new(client_id), account, answer });
+    }
+}
+
+#[test]
+fn a_parked_login_that_found_no_device_does_not_come_about_when_one_was_registered_meanwhile() {
+    let mut bench = Bench::new();
+    let token = token(&bench, 1);
+    let mut parked = bench.arrive();
+    parked.send(&connect_with(&token));
+    bench.turn(&[parked.has_input()]);
+    bench.register(CLIENT);
+    bench.until_told(&parked);
+    assert_eq!([parked.next(), parked.next()], ["CONNACK 0x86", "end"]);
+    let mut device = bench.connect(CLIENT, HOUR_S);
+    bench.say(&mut device, &ping());
+    assert_eq!(device.next(), "another packet");
+}
+
+#[test]
+fn a_client_id_that_is_registered_is_taken_from_clients_with_tokens_and_kept_by_its_own() {
+    let mut bench = Bench::new();
+    let token = token(&bench, 1);
+    let mut squatter = bench.arrive();
+    squatter.send(&connect_with(&token));
+    bench.turn(&[squatter.has_input()]);
+    bench.until_told(&squatter);
+    assert_eq!(squatter.next(), "CONNACK 0x00");
+    bench.register(CLIENT);
+    bench.until_told(&squatter);
+    assert_eq!([squatter.next(), squatter.next()], ["DISCONNECT 0x98", "end"]);
+    let mut device = bench.connect(CLIENT, HOUR_S);
+    bench.register(CLIENT);
+    bench.finish();
+    bench.say(&mut device, &ping());
+    assert_eq!(device.next(), "another packet");
+}
