@@ -118,12 +118,15 @@ async fn nobody_is_told_of_a_message_that_the_queue_refuses() -> Result<()> {
     let secret = desk.does("keys create billing --kind access --scopes topics")?;
     let mut billing = service(&stage, "billing", secret.trim(), "GID_phone@@@billing")?;
     billing.subscribe("orders/#")?;
-    let names = (0..800).map(|number| (format!("k{number}"), json!("")));
-    let properties: serde_json::Map<_, _> = names.collect();
-    let wide = json!({ "topic": "orders/new", "payload": "wide", "properties": properties });
-    let refused = stage.api(demo::Method::POST, "/api/v1/messages", Some(wide)).await;
-    let words = refused.err().context("the queue has taken it")?.to_string();
-    ensure!(words.contains("400") && words.contains("properties"), "{words}");
+    // More than a PUBLISH may have, and more bytes than the queue takes.
+    for (count, bytes) in [(800, 1), (100, 150)] {
+        let names = (0..count).map(|number| (format!("k{number}"), json!("x".repeat(bytes))));
+        let properties: serde_json::Map<_, _> = names.collect();
+        let wide = json!({ "topic": "orders/new", "payload": "wide", "properties": properties });
+        let refused = stage.api(demo::Method::POST, "/api/v1/messages", Some(wide)).await;
+        let words = refused.err().context("the queue has taken it")?.to_string();
+        ensure!(words.contains("400") && words.contains("properties"), "{words}");
+    }
     let published = desk.reads("messages publish orders/new hello")?;
     assert_eq!((&published["queue"]["topic"], &published["subscribers"]["online"]), (&json!("orders"), &json!(1)));
     assert_eq!(billing.message(PATIENCE)?.payload, b"hello", "the one that was refused is not the first");

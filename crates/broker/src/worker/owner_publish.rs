@@ -8,7 +8,7 @@ use accounts::clients::Turn;
 use accounts::messages::{
     NotPublished, PlaceOutcome, Publication, Published, Publisher, QueuePlace, ReceiverPlace, SubscribersPlace,
 };
-use mqtt::codec::{PropertiesBuf, Property, Publish};
+use mqtt::codec::{Properties, PropertiesBuf, Property, Publish};
 use mqtt::topic::TopicName;
 use mqtt::{Delivery, PacketId};
 use queue::SendError;
@@ -129,6 +129,8 @@ fn encoded(
     for property in expiry.into_iter().chain(own) {
         encoded.push(property).map_err(|_| NotPublished::Properties)?;
     }
+    // As those of a PUBLISH are, which come from outside too.
+    Properties::parse_publish(encoded.view().as_bytes()).map_err(|_| NotPublished::Properties)?;
     Ok(encoded)
 }
 
