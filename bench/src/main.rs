@@ -126,6 +126,9 @@ enum What {
         /// By one key; at most about 19,000, as above.
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
+        /// Of one group, all connected; at most 10,000 are removed with it.
+        #[arg(long, default_value_t = 10_000)]
+        devices: usize,
     },
     Start {
         #[arg(long, default_value_t = 10_000)]
@@ -173,8 +176,8 @@ fn main() -> Result<()> {
         What::Durable { seconds } => durable::measure(folder.path(), &cli.program, seconds),
         What::Resume { inboxes, messages } => resume::measure(folder.path(), &cli.program, inboxes, messages),
         What::Reclaim => reclaim::measure(folder.path(), &cli.program),
-        What::Revocation { revocations, connections } => {
-            revocation::measure(folder.path(), &cli.program, revocation::Plan { revocations, connections })
+        What::Revocation { revocations, connections, devices } => {
+            revocation::measure(folder.path(), &cli.program, revocation::Plan { revocations, connections, devices })
         }
         What::Start { inboxes, messages, acknowledged, rounds } => {
             let plan = start::Plan { inboxes, messages, acknowledged, rounds };

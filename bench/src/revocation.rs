@@ -15,6 +15,9 @@ use tokio::runtime::Runtime;
 
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 const KEY: &str = "bench";
+const GROUP: &str = "GID_many";
+/// A user may have 64.
+const DEVICES_OF_A_USER: usize = 50;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
@@ -22,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) revocations: usize,
     /// By one key, all at once.
     pub(crate) connections: usize,
+    /// Of a group that is removed by force.
+    pub(crate) devices: usize,
 }
 
 pub(crate) fn measure(folder: &Path, program: &Path, plan: Plan) -> Result<()> {
@@ -52,16 +57,12 @@ pub(crate) fn measure(folder: &Path, program: &Path, plan: Plan) -> Result<()> {
     let began = Instant::now();
     let sockets = bench.stand(secret, plan.connections)?;
     println!("  {} connections of one key stand after {:.1} s", sockets.len(), began.elapsed().as_secs_f64());
+    bench.end_all(sockets, Method::PATCH, &key_path(), Some(json!({ "disabled": true })))?;
+
     let began = Instant::now();
-    let answered = std::thread::scope(|scope| -> Result<Duration> {
-        let asked = scope.spawn(|| {
-            bench.ask(Method::PATCH, &key_path(), Some(json!({ "disabled": true }))).map(|_| began.elapsed())
-        });
-        sockets.into_iter().try_for_each(read_to_end)?;
-        println!("  the last of them has ended after {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
-        asked.join().map_err(|_| anyhow::anyhow!("the request has panicked"))?
-    })?;
-    println!("  the request was answered after {:.0} ms", answered.as_secs_f64() * 1e3);
+    let sockets = bench.register_and_stand(plan.devices)?;
+    println!("  {} devices of one group stand after {:.1} s", sockets.len(), began.elapsed().as_secs_f64());
+    bench.end_all(sockets, Method::DELETE, &format!("/api/v1/groups/{GROUP}?force=true"), None)?;
     runtime.block_on(stage.stop_server())?;
     Ok(())
 }
@@ -121,6 +122,35 @@ impl Bench<'_> {
         })?;
         ends.answered.push(answered);
         Ok(())
+    }
+
+    /// Asks, and waits for the ends of all of these.
+    fn end_all(&self, sockets: Vec<TcpStream>, method: Method, path: &str, body: Option<Value>) -> Result<()> {
+        let began = Instant::now();
+        let answered = std::thread::scope(|scope| -> Result<Duration> {
+            let asked = scope.spawn(|| self.ask(method, path, body).map(|_| began.elapsed()));
+            sockets.into_iter().try_for_each(read_to_end)?;
+            println!("  the last of them has ended after {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
+            asked.join().map_err(|_| anyhow::anyhow!("the request has panicked"))?
+        })?;
+        println!("  the request was answered after {:.0} ms", answered.as_secs_f64() * 1e3);
+        Ok(())
+    }
+
+    /// Devices of a group of their own, each logged in, and silent from there on.
+    fn register_and_stand(&self, devices: usize) -> Result<Vec<TcpStream>> {
+        self.ask(Method::POST, "/api/v1/groups", Some(json!({ "group": GROUP })))?;
+        let connect = |n: usize| {
+            let path = format!("/api/v1/users/many-{}/devices", n / DEVICES_OF_A_USER);
+            let wish = json!({ "group": GROUP, "device": format!("d-{n}") });
+            let credentials = self.ask(Method::POST, &path, Some(wish))?;
+            let text = |name: &str| credentials[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
+            let mut options = Options::new(Version::V5, text("client_id")?);
+            (options.username, options.password) = (Some(text("username")?), Some(text("password")?.into_bytes()));
+            (options.keep_alive_s, options.session_expiry_interval) = (0, 3600);
+            Ok(Link::open_with(self.address(), options)?.stream().try_clone()?)
+        };
+        (0..devices).map(connect).collect()
     }
 
     /// Services that are logged in, and silent from there on.
