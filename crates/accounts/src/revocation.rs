@@ -82,11 +82,19 @@ impl Revocation {
 
     /// Waits until all has ended that this change ends.
     pub async fn passed(&self, number: u64) {
-        for lane in [Lane::AtOnce, Lane::ForGood] {
-            let mut progress = self.follower.progress(lane).subscribe();
-            // Its sender is ours.
-            let _ = progress.wait_for(|progress| progress.has_passed(number)).await;
-        }
+        self.passed_at_once(number).await;
+        self.passed_in(Lane::ForGood, number).await;
+    }
+
+    /// The same but for what removed devices leave on the disk, which may have to wait for that of earlier changes.
+    pub async fn passed_at_once(&self, number: u64) {
+        self.passed_in(Lane::AtOnce, number).await;
+    }
+
+    async fn passed_in(&self, lane: Lane, number: u64) {
+        let mut progress = self.follower.progress(lane).subscribe();
+        // Its sender is ours.
+        let _ = progress.wait_for(|progress| progress.has_passed(number)).await;
     }
 
     /// While it is held, nothing under this client id ends for good because of an earlier change.

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalog::{Applied, ApplyError, By, CatalogError, Change, Device, Order, Page, Row, Scope};
+use catalog::{Applied, ApplyError, By, CatalogError, Change, Cut, Device, Order, Page, Row, Scope};
 use problem::{Code, Problem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -154,9 +154,14 @@ impl Api {
         {
             tracing::warn!(revision, "a change is not in force yet, because the catalog cannot be read");
         }
+        let ends_devices = cuts.iter().any(|cut| matches!(cut, Cut::Device { .. }));
+        let passed = async |number| match ends_devices {
+            true => self.state.revocation.passed(number).await,
+            false => self.state.revocation.passed_at_once(number).await,
+        };
         if let Some(number) = *number
             && (is_about_key || !cuts.is_empty())
-            && timeout(ENDED_WITHIN, self.state.revocation.passed(number)).await.is_err()
+            && timeout(ENDED_WITHIN, passed(number)).await.is_err()
         {
             tracing::warn!(change = number, "what a change ends has not ended yet; it is tried again");
         }

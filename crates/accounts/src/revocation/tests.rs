@@ -56,12 +56,17 @@ impl World {
 
     /// In one statement.
     async fn register_many(&self, devices: usize) {
+        self.register_from(0, devices).await;
+    }
+
+    async fn register_from(&self, first: usize, behind: usize) {
         let path = self.folder.path().join("catalog.sqlite");
         let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
-        let sql = "WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < $1) \
+        let sql = "WITH RECURSIVE n(n) AS (SELECT $1 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < $2) \
                    INSERT INTO devices (client_id, user_id, group_id, key_id, secret, expires_at_ms) \
                    SELECT 'GID_dev@@@d-' || n, 'ann', 'GID_dev', 'DC.' || n, 's', 1 << 50 FROM n";
-        sqlx::query(sql).bind(i64::try_from(devices).unwrap()).execute(&mut conn).await.unwrap();
+        let [first, behind] = [first, behind].map(|n| i64::try_from(n).unwrap());
+        sqlx::query(sql).bind(first).bind(behind).execute(&mut conn).await.unwrap();
     }
 
     async fn until(&self, what: &str, is_so: impl Fn(&ToldBroker) -> bool) {
@@ -234,15 +239,15 @@ async fn a_log_that_takes_nothing_keeps_no_connection() {
     const DEVICES: usize = 10_000;
     let world = World::new().await;
     world.broker.is_full.store(true, Ordering::SeqCst);
-    for _ in 0..2 {
-        world.register_many(DEVICES).await;
+    for n in 0..2 {
+        world.register_from(n * DEVICES, (n + 1) * DEVICES).await;
         world.catalog.apply(order(removal_of_group())).await.unwrap();
         world.catalog.apply(order(Change::CreateGroup(Group { group: "GID_dev".to_owned() }))).await.unwrap();
     }
     world.register("GID_dev@@@a", "ann", "DC.a").await;
     world.catalog.apply(removal("GID_dev@@@a")).await.unwrap();
     let key = world.catalog.apply(disabling()).await.unwrap().number.unwrap();
-    world.revocation.passed(key).await;
+    world.revocation.passed_at_once(key).await;
     assert_eq!(*world.broker.cut_keys.lock().unwrap(), ["svc"]);
     let cut = |broker: &ToldBroker| broker.cut_devices.lock().unwrap().len();
     world.until("all connections", |broker| cut(broker) == 2 * DEVICES + 1).await;
