@@ -207,8 +207,10 @@ async fn read(
         tracing::warn!(%error, "cannot look a device up");
         LookupError::Unavailable
     })?;
-    if let Some(device) = &device {
-        keep(cache, epoch, device);
+    match &device {
+        Some(device) => keep(cache, epoch, device),
+        // It may be cached still, where another process has removed it.
+        None => drop(lock(cache).rows.remove(client_id)),
     }
     Ok(device)
 }
