@@ -98,8 +98,8 @@ pub struct Login {
 /// What a login was let in by; of a service beside its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// One of the key's secrets.
-    Secret { generation: u64 },
+    /// One of the key's secrets, of the key that was created then: a later one of the same name begins with the same generation.
+    Secret { generation: u64, key_created_ms: u64 },
     /// That of a device.
     Device { key_id: Box<str> },
     /// Those of the identity.
@@ -186,7 +186,7 @@ fn signature(
     match secret {
         Some(secret) if known && key.instance == name.instance => {
             let identity = Identity::Service { key_id: key.key_id.clone(), instance: key.instance.clone() };
-            let credential = Credential::Secret { generation: secret.generation };
+            let credential = Credential::Secret { generation: secret.generation, key_created_ms: key.created_at_ms };
             Ok(Claim::Service(Login { identity, credential, valid_until_ms: key.valid_until_ms(secret) }))
         }
         _ => Err(LoginError::Refused),

@@ -4,13 +4,18 @@ use super::LoginError;
 use crate::access::Access;
 use catalog::Device;
 
-/// Until when this secret of an access key lets its holder stay, by the rules that are in force; `None`: until it is taken
-/// away.
+/// Until when this secret of an access key, which was created then, lets its holder stay, by the rules that are in force;
+/// `None`: until it is taken away.
 ///
 /// # Errors
-/// It does not any more: key or secret is gone.
-pub fn secret_stands_until(access: &Access, key_id: &str, generation: u64) -> Result<Option<u64>, LoginError> {
-    let key = access.key(key_id).ok_or(LoginError::Refused)?;
+/// It does not any more: key or secret is gone, or another key has the name.
+pub fn secret_stands_until(
+    access: &Access,
+    key_id: &str,
+    generation: u64,
+    created_ms: u64,
+) -> Result<Option<u64>, LoginError> {
+    let key = access.key(key_id).filter(|key| key.created_at_ms == created_ms).ok_or(LoginError::Refused)?;
     let secret = key.secrets.iter().find(|secret| secret.generation == generation).ok_or(LoginError::Refused)?;
     Ok(key.valid_until_ms(secret))
 }

@@ -141,8 +141,8 @@ impl Worker {
             return Err(LoginError::Refused);
         }
         match (&login.identity, &login.credential) {
-            (Identity::Service { key_id, .. }, Credential::Secret { generation }) => {
-                let valid_until_ms = login::secret_stands_until(&access, key_id, *generation)?;
+            (Identity::Service { key_id, .. }, Credential::Secret { generation, key_created_ms }) => {
+                let valid_until_ms = login::secret_stands_until(&access, key_id, *generation, *key_created_ms)?;
                 if valid_until_ms.is_some_and(|until_ms| over.is_over(until_ms)) {
                     return Err(LoginError::Expired);
                 }

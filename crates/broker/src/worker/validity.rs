@@ -92,8 +92,9 @@ impl Worker {
         }
         match (&let_in.credential, &let_in.identity) {
             (Credential::Jwt { .. }, _) => self.stand_or_end(key, None),
-            (Credential::Secret { generation }, Identity::Service { key_id, .. }) => {
-                let stands = login::secret_stands_until(&self.shared.access.load(), key_id, *generation);
+            (Credential::Secret { generation, key_created_ms }, Identity::Service { key_id, .. }) => {
+                let access = self.shared.access.load();
+                let stands = login::secret_stands_until(&access, key_id, *generation, *key_created_ms);
                 self.stand_or_end(key, stands.ok());
             }
             (_, Identity::Device { client_id, .. }) => {
@@ -138,12 +139,12 @@ impl Worker {
     /// One that was let in by a secret of such a key.
     pub(super) fn judge_secret(&mut self, key: ConnectionKey) {
         let Some(let_in) = self.connections.let_in(key) else { return };
-        let (Credential::Secret { generation }, Identity::Service { key_id, .. }) =
+        let (Credential::Secret { generation, key_created_ms }, Identity::Service { key_id, .. }) =
             (&let_in.credential, &let_in.identity)
         else {
             return;
         };
-        let stands = login::secret_stands_until(&self.shared.access.load(), key_id, *generation);
+        let stands = login::secret_stands_until(&self.shared.access.load(), key_id, *generation, *key_created_ms);
         match stands {
             Ok(until_ms) if !self.is_over(until_ms) => self.stand_until(key, until_ms),
             _ => self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, EXPIRED),

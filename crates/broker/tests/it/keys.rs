@@ -1,6 +1,6 @@
 //! Access keys that are disabled, narrowed or removed while services are connected by them.
 
-use catalog::{Change, KeyUpdate, Scope};
+use catalog::{AccessKey, Change, Key, KeyUpdate, Scope};
 use mqtt::ReasonCode;
 
 use crate::login::refusal;
@@ -51,6 +51,18 @@ fn a_service_whose_key_lacks_topics_does_not_come_back_to_its_subscriptions() {
     assert_eq!(refusal(&world, Profile::of(SERVICE)), ReasonCode::NOT_AUTHORIZED);
     world.change_key(narrowed_to(Scope::Topics));
     assert!(world.connect(Profile::of(SERVICE)).session_present);
+}
+
+/// Its first secret has the number that the old key's had.
+#[test]
+fn a_key_that_is_made_anew_under_the_name_of_a_removed_one_carries_no_connection_of_that() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    world.change_key_unseen(Change::RemoveKey { key_id: KEY.0.to_owned() });
+    let new = AccessKey { key_id: KEY.0.to_owned(), secret: "another".to_owned(), instance: "convoke".to_owned() };
+    world.change_key_unseen(Change::CreateKey(Key { created_at_ms: 1, ..Key::from(new) }));
+    world.change_key(update(KeyUpdate { note: Some("new".to_owned()), ..KeyUpdate::default() }));
+    assert_eq!(service.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::worker::orders::Order;
+use crate::worker::testing::message_of;
 use accounts::clients::{ClientState, Depth, Purged, Turn};
 use std::thread::yield_now;
+use tokio::sync::Semaphore;
 use tokio::sync::oneshot::error::TryRecvError;
 
 const NOTHING: Purged = Purged { purged: 0, in_flight: 0 };
@@ -75,6 +77,22 @@ fn a_question_that_nobody_waits_for_is_not_answered() {
     drop(answered);
     let order = Order::States { clients, depth: Depth::All, answer, turn: Turn::uncounted() };
     assert_eq!(bench.worker.obey(order), 1);
+}
+
+/// As long as the worker has not come to it, also if nobody waits for the answer.
+#[test]
+fn a_message_of_an_owner_holds_its_turn_until_its_place_has_decided() {
+    let mut bench = Bench::new();
+    let turns = Arc::new(Semaphore::new(2));
+    let turn = || Turn::of(Arc::clone(&turns).try_acquire_owned().unwrap());
+    let (to, message) = (ClientKey::new(BOB), message_of(b"x"));
+    let answer = || oneshot::channel().0;
+    let deliver = Order::Deliver { to, message: message.clone(), keep: false, answer: answer(), turn: turn() };
+    bench.address.notify(Notice::Ordered(deliver));
+    bench.address.notify(Notice::Ordered(Order::FanOut { message, answer: answer(), turn: turn() }));
+    assert_eq!(turns.available_permits(), 0);
+    (0..3).for_each(|_| bench.turn(&[]));
+    assert_eq!(turns.available_permits(), 2);
 }
 
 #[test]
