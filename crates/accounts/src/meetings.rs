@@ -109,7 +109,7 @@ pub struct MeetingDetails {
     pub roster: Vec<MemberDetails>,
     /// Who was rung, the oldest first: the last 500.
     pub rings: Vec<RingDetails>,
-    /// Who was in, was not kicked, and has not come back.
+    /// Who was in and has not come back, the longest gone first.
     pub left: Vec<LeftDetails>,
     /// Whose tracks are blocked, whether they are in or not.
     pub blocks: Vec<BlockDetails>,
@@ -158,6 +158,8 @@ pub struct RingDetails {
 pub struct LeftDetails {
     pub user: String,
     pub at_ms: u64,
+    /// Taken out, by the host or by an operator.
+    pub kicked: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -187,7 +187,8 @@ fn rings(rings: &Value) -> String {
 }
 
 fn left(left: &Value) -> String {
-    each(left, |entry| format!("{} ({})", text(&entry["user"]), moment(&entry["at_ms"])))
+    let kicked = |entry: &Value| if entry["kicked"] == true { ", kicked" } else { "" };
+    each(left, |entry| format!("{} ({}{})", text(&entry["user"]), moment(&entry["at_ms"]), kicked(entry)))
 }
 
 fn blocks(blocks: &Value) -> String {
@@ -236,13 +237,12 @@ mod tests {
             json!([{ "user": "bob", "state": "ringing", "until_ms": 1000 }, { "user": "cleo", "state": "busy" }]);
         let blocks = json!([{ "user": "dan", "blocked": { "audio": true, "video": true } }]);
         let bans = json!([{ "user": "eve", "until_ms": 1000 }]);
-        let meeting =
-            json!({ "state": "live", "roster": [ann], "rings": rings, "left": [], "blocks": blocks, "bans": bans });
+        let meeting = json!({ "state": "live", "roster": [ann], "rings": rings, "left": [{ "user": "dan", "at_ms": 2000, "kicked": true }], "blocks": blocks, "bans": bans });
         let lines = card(&CARD[9..], &meeting);
         let expected = [
             "in       ann (GID_a@@@1; media there, muted)",
             "rings    bob (ringing until 1970-01-01 00:00:01Z), cleo (busy)",
-            "left     -",
+            "left     dan (1970-01-01 00:00:02Z, kicked)",
             "blocked  dan (microphone and video)",
             "banned   eve (until 1970-01-01 00:00:01Z)",
         ];

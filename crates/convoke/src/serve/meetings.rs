@@ -5,7 +5,7 @@ use accounts::meetings::{
     MeetingStateName, MeetingSummary, Meetings, MemberDetails, RingDetails, TrackName, Tracks,
 };
 use catalog::{By, MeetingPlace, MeetingsPage};
-use meeting::machine::{Invitation, InvitationState, MediaState, Meeting, Member};
+use meeting::machine::{Former, Invitation, InvitationState, MediaState, Meeting, Member};
 use meeting::operator::{Act, ActError, Found, Listed, Operator};
 use serde::Serialize;
 use signalling::{Muted, RefusalCode, Track, UserName};
@@ -48,8 +48,11 @@ impl Meetings for MeetingDesk {
 impl MeetingDesk {
     fn details(&self, Found { meeting, revision, created_at_ms }: Found) -> (u64, MeetingDetails) {
         let ringing = u32::try_from(meeting.pending().count()).unwrap_or(u32::MAX);
-        let left =
-            meeting.former.iter().map(|former| LeftDetails { user: former.user.0.clone(), at_ms: former.left_at_ms });
+        let gone =
+            |former: &Former, kicked| LeftDetails { user: former.user.0.clone(), at_ms: former.left_at_ms, kicked };
+        let left = meeting.former.iter().map(|former| gone(former, false));
+        let mut left: Vec<_> = left.chain(meeting.kicked.iter().map(|former| gone(former, true))).collect();
+        left.sort_by_key(|gone| gone.at_ms);
         let block =
             |(user, blocked): (&UserName, &Muted)| BlockDetails { user: user.0.clone(), blocked: tracks(*blocked) };
         let bans = meeting.bans.iter().filter(|ban| !self.0.is_over(ban.until_ms));
@@ -57,7 +60,7 @@ impl MeetingDesk {
             summary: summary(&meeting, created_at_ms, meeting.count(), ringing),
             roster: meeting.members.iter().map(|member| shown(&meeting, member)).collect(),
             rings: meeting.invitations.iter().map(ring).collect(),
-            left: left.collect(),
+            left,
             blocks: meeting.blocked.iter().map(block).collect(),
             bans: bans.map(|ban| BanDetails { user: ban.user.0.clone(), until_ms: ban.until_ms }).collect(),
         };

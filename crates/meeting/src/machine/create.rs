@@ -72,6 +72,7 @@ impl Meeting {
             removed: Vec::new(),
             glare_creates: Vec::new(),
             former: Vec::new(),
+            kicked: Vec::new(),
             end: None,
             closed: false,
         }

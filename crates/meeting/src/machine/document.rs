@@ -46,6 +46,9 @@ pub struct Meeting {
     /// Users that were in, were not taken out, and may come back; the longest gone first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<Former>,
+    /// Users that were in, were taken out, and have not come in again; the longest gone first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kicked: Vec<Former>,
     #[serde(default)]
     pub end: Option<End>,
     /// The RTC server has closed the channel; nothing is left to do.

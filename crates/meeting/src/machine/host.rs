@@ -82,7 +82,11 @@ impl Decision<'_> {
             self.refuse(RefusalCode::Limit, words);
             return Cause::default();
         }
-        self.forget_former(user);
+        let left = self.meeting.former(user).cloned();
+        if let Some(former) = left {
+            self.forget_former(user);
+            self.remember_kicked(former);
+        }
         let cause = self.depart(user, EndReason::Kicked, RingEvent::Cancelled).unwrap_or_default();
         let Some(ring) = ring else { return cause };
         let cause = Cause { reason: EndReason::Cancelled, by: Some(by.clone()), ..cause };

@@ -55,7 +55,9 @@ impl Decision<'_> {
         self.remove(member.participation);
         self.departed.push(member.clone());
         self.meeting.glare_creates.retain(|create| create.user != *user);
-        if reason != EndReason::Kicked {
+        if reason == EndReason::Kicked {
+            self.remember_kicked(Former { user: user.clone(), left_at_ms: self.now_ms });
+        } else {
             self.remember_former(user.clone());
         }
         self.pass_host_role(user);
@@ -78,6 +80,17 @@ impl Decision<'_> {
         self.meeting.former.push(Former { user, left_at_ms: self.now_ms });
         let excess = self.meeting.former.len().saturating_sub(Rules::FORMER_MAX);
         self.meeting.former.drain(..excess);
+    }
+
+    pub(super) fn remember_kicked(&mut self, kicked: Former) {
+        self.forget_kicked(&kicked.user);
+        self.meeting.kicked.push(kicked);
+        let excess = self.meeting.kicked.len().saturating_sub(Rules::FORMER_MAX);
+        self.meeting.kicked.drain(..excess);
+    }
+
+    fn forget_kicked(&mut self, user: &UserName) {
+        self.meeting.kicked.retain(|kicked| kicked.user != *user);
     }
 
     pub(super) fn forget_former(&mut self, user: &UserName) {
@@ -119,6 +132,7 @@ impl Decision<'_> {
         });
         self.mark_answered();
         self.forget_former(&actor.user);
+        self.forget_kicked(&actor.user);
         if self.meeting.members.len() > 2 {
             self.meeting.ends_below = 1;
         }

@@ -43,6 +43,7 @@ const BAN: &str = "ban";
 const REMOVED: &str = "removed";
 const SPENT: &str = "spent";
 const FORMER: &str = "former";
+const KICKED: &str = "kicked";
 
 impl Meeting {
     /// The document of a head and its rows, which come in the order of their places.
@@ -61,6 +62,7 @@ impl Meeting {
                 REMOVED => read(REMOVED, &mut meeting.removed, entry)?,
                 SPENT => read(SPENT, &mut meeting.glare_creates, entry)?,
                 FORMER => read(FORMER, &mut meeting.former, entry)?,
+                KICKED => read(KICKED, &mut meeting.kicked, entry)?,
                 _ => return Err(DocumentError::Row(kind)),
             };
             places.0.entry(kind).or_default().push(place);
@@ -86,6 +88,7 @@ impl Meeting {
             removed: Vec::new(),
             glare_creates: Vec::new(),
             former: Vec::new(),
+            kicked: Vec::new(),
             end: self.end.clone(),
             closed: self.closed,
         };
@@ -104,6 +107,7 @@ impl Meeting {
         work.list(REMOVED, &before.removed, &self.removed, |removed| removed);
         work.list(SPENT, &before.glare_creates, &self.glare_creates, |create| create);
         work.list(FORMER, &before.former, &self.former, |former| &former.user);
+        work.list(KICKED, &before.kicked, &self.kicked, |kicked| &kicked.user);
         (work.changes, work.now)
     }
 }

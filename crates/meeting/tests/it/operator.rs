@@ -2,6 +2,7 @@
 
 use crate::world::{World, new_meeting, until};
 use catalog::{Actor, Audit, AuditPage, By, MeetingState, MeetingsPage};
+use meeting::machine::Former;
 use meeting::operator::{Act, ActError, Found};
 use serde_json::{Value, json};
 use signalling::{DownBody, EndReason, MeetingId, RefusalCode, Track, UpBody, UserName};
@@ -117,6 +118,9 @@ async fn what_cannot_be_done_is_refused_and_not_logged() {
     world.operator().act(meeting.0, kick("bob"), by(), Some(found.revision)).await.unwrap();
     world.find("alice.phone", "ended").await;
     assert_eq!(world.act(meeting, kick("alice")).await.unwrap_err(), ActError::Over);
+    let found = world.operator().find(meeting.0).await.unwrap().unwrap().meeting;
+    let users = |gone: &[Former]| gone.iter().map(|gone| gone.user.0.clone()).collect::<Vec<_>>();
+    assert_eq!((users(&found.former), users(&found.kicked)), (vec!["alice".to_owned()], vec!["bob".to_owned()]));
     assert_eq!(world.log().await.len(), 1);
 }
 
