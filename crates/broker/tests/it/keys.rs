@@ -59,8 +59,8 @@ fn a_key_that_is_made_anew_under_the_name_of_a_removed_one_carries_no_connection
     let world = World::new();
     let mut service = world.connect(Profile::of(SERVICE));
     world.change_key_unseen(Change::RemoveKey { key_id: KEY.0.to_owned() });
-    let new = AccessKey { key_id: KEY.0.to_owned(), secret: "another".to_owned(), instance: "convoke".to_owned() };
-    world.change_key_unseen(Change::CreateKey(Key { created_at_ms: 1, ..Key::from(new) }));
+    let (key_id, secret, instance) = (KEY.0.to_owned(), "another".to_owned(), "convoke".to_owned());
+    world.change_key_unseen(Change::CreateKey(Key::from(AccessKey { key_id, secret, instance, created_at_ms: 1 })));
     world.change_key(update(KeyUpdate { note: Some("new".to_owned()), ..KeyUpdate::default() }));
     assert_eq!(service.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
 }

@@ -112,7 +112,7 @@ mod tests {
 
         /// The number of links that it prints.
         async fn begin_trial(&self) -> usize {
-            seed::dev_access_key(self.catalog(), &self.config.data_dir).await.unwrap();
+            seed::dev_access_key(self.catalog(), &self.config.data_dir, 1).await.unwrap();
             seed::dev_users(self.catalog(), &self.api_key).await.unwrap().len()
         }
 
