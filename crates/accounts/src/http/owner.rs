@@ -367,7 +367,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "of the document alone")]
 pub(super) enum Refused {
-    /// invalid_query, or what the body breaks: invalid_body, or the code of the field
+    /// invalid_query, invalid_idempotency_key where one is taken, or what the body breaks: invalid_body, or the code of the field
     #[response(status = 400, content_type = "application/problem+json")]
     Invalid(Problem),
     /// api_key_required

@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-/// Pauses before a request with an idempotency key is sent again, whose answer was lost: as long as a server needs to come back.
-const AGAIN_AFTER_MS: [u64; 6] = [250, 500, 1_000, 2_000, 4_000, 8_000];
-/// It is not sent again after this time.
-const AGAIN_WITHIN: Duration = Duration::from_secs(60);
+/// A request with an idempotency key, whose answer was lost, is sent again for so long: a server comes back within it.
+const AGAIN_WITHIN: Duration = Duration::from_secs(90);
+/// Before it is sent again; each pause is twice as long as the one before, up to the other.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(4);
 const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+/// Of one that can be sent again: a lost answer is not waited for until there is no time left. A server answers changes within
+/// 10 s, and what they wait for.
+const ANSWERS_ONCE_WITHIN: Duration = Duration::from_secs(20);
 /// Far more than a page of the API's longest list.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// The longest page that the API gives.
@@ -92,14 +96,19 @@ impl Server {
 
     /// The server does it once, however often it is sent.
     async fn answered_once(&self, request: RequestBuilder) -> Result<Value> {
-        let (request, begun) = (request.header("Idempotency-Key", format!("\"{}\"", Uuid::now_v7())), Instant::now());
-        for (n, pause_ms) in AGAIN_AFTER_MS.into_iter().enumerate() {
-            let Some(copy) = request.try_clone() else { break };
-            match self.answered(copy).await {
-                Err(error) if may_be_done(&error, n == 0) && begun.elapsed() < AGAIN_WITHIN => {}
+        let request = request.header("Idempotency-Key", format!("\"{}\"", Uuid::now_v7())).timeout(ANSWERS_ONCE_WITHIN);
+        let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let mut is_first = true;
+        while let Some(copy) = request.try_clone() {
+            let error = match self.answered(copy).await {
+                Err(error) if may_be_done(&error, is_first) => error,
                 answer => return answer,
+            };
+            if begun.elapsed() + pause > AGAIN_WITHIN {
+                return Err(error.context(MAY_BE_DONE));
             }
-            sleep(Duration::from_millis(pause_ms)).await;
+            sleep(pause).await;
+            (pause, is_first) = ((pause * 2).min(PAUSE_MAX), false);
         }
         self.answered(request).await
     }
@@ -123,11 +132,7 @@ impl Server {
         match answer {
             Some(answer) if status.is_success() => Ok(answer),
             Some(problem) if problem["detail"].is_string() => Err(self.refused(status, &problem).into()),
-            _ => bail!(
-                "{} answered {status}, and not as this version of Convoke does\n  remedy: see whether --url names a Convoke \
-                 server of this version",
-                self.url
-            ),
+            _ => Err(Foreign { url: self.url.to_string(), status }.into()),
         }
     }
 
@@ -162,10 +167,27 @@ struct Refused {
     words: String,
 }
 
+/// Not as Convoke answers: of something that stands before it, or that is none.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{url} answered {status}, and not as this version of Convoke does\n  remedy: see whether --url names a Convoke server of this \
+     version"
+)]
+struct Foreign {
+    url: String,
+    status: StatusCode,
+}
+
+const MAY_BE_DONE: &str = "no answer came, and it may be done all the same: see what is there before you do it again";
+
 /// Whether the request may be done though it failed so, or will be.
 fn may_be_done(error: &anyhow::Error, is_first: bool) -> bool {
     if let Some(Failure::Unreachable { cause, .. }) = error.downcast_ref() {
         return !(is_first && cause.is_connect());
+    }
+    // A gateway says so of a server that it does not reach, or that does not answer it in time.
+    if let Some(Foreign { status, .. }) = error.downcast_ref() {
+        return status.is_server_error();
     }
     let refused = error.downcast_ref::<Refused>();
     refused.is_some_and(|refused| matches!(refused.code.as_str(), "idempotency_key_busy" | "unavailable"))
@@ -206,6 +228,16 @@ fn append<'a>(url: &mut Url, path: impl IntoIterator<Item = &'a str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_gateway_says_of_a_lost_server_is_no_answer() {
+        let foreign = |status| anyhow::Error::from(Foreign { url: "https://calls.example.org/".into(), status });
+        assert!(may_be_done(&foreign(StatusCode::BAD_GATEWAY), true));
+        assert!(may_be_done(&foreign(StatusCode::GATEWAY_TIMEOUT), false));
+        assert!(!may_be_done(&foreign(StatusCode::OK), true) && !may_be_done(&foreign(StatusCode::NOT_FOUND), true));
+        let refused = |code: &str| anyhow::Error::from(Refused { code: code.into(), words: String::new() });
+        assert!(may_be_done(&refused("unavailable"), true) && !may_be_done(&refused("invalid_key"), true));
+    }
 
     #[test]
     fn ids_are_encoded_in_paths_and_queries() -> Result<()> {
