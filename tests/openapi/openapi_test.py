@@ -2,7 +2,8 @@
 reason, or one that the document does not name, or has another shape than it says, and none takes long.
 
 What the document cannot say is not asked for: that a good request is done. A group must be one that exists, a `next`
-one that the server gave.
+one that the server gave. Nor is what the server bounds: who guesses keys is soon told 429, not 401. (Which key opens which
+route is a matrix of its own: crates/accounts/src/http/tests/owners.rs.)
 
 `CONVOKE_OPENAPI_EXAMPLES` (for each operation, 5 without it) and `CONVOKE_OPENAPI_SEED` (a number; a fixed one without it,
 so that a change and nothing else makes this fail) are for longer runs.
@@ -45,7 +46,7 @@ class OpenApi(unittest.TestCase):
             key = file.read().strip()
         command = [sys.executable, "-m", "schemathesis.cli", "run", os.path.join(ROOT, "docs", "openapi.json")]
         command += ["--url", f"http://127.0.0.1:{self.server.http}", "--header", f"Authorization: Bearer {key}"]
-        command += ["--checks", "all", "--exclude-checks", "positive_data_acceptance"]
+        command += ["--checks", "all", "--exclude-checks", "positive_data_acceptance,ignored_auth"]
         command += ["--mode", "all", "--continue-on-failure", "--no-color", "--warnings", "off"]
         command += ["--max-examples", EXAMPLES, "--seed", SEED, "--request-timeout", str(ANSWER_WITHIN_S), *options]
         run = subprocess.run(command, cwd=self.server.folder.name, capture_output=True, text=True)
