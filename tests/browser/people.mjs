@@ -8,6 +8,8 @@ export const PHONE = { width: 390, height: 844 };
 export const LAPTOP = { width: 1280, height: 800 };
 
 const WITHIN_MS = 15_000;
+/** A page outside a call asks a server that was away again after at most 27 s (SIGNALLING_STEPS of the SDK). */
+const ONLINE_WITHIN_MS = 45_000;
 const LOOK_EVERY_MS = 50;
 /** How long nothing must come for it to have stopped; a sound packet comes every 20 ms. */
 const STILL_MS = 1_000;
@@ -97,7 +99,7 @@ export class Person {
   }
 
   async isOnline() {
-    await this.find("state").getByText("Online").waitFor();
+    await this.find("state").getByText("Online").waitFor({ timeout: ONLINE_WITHIN_MS });
   }
 
   /** The list of people says so, by itself. */
