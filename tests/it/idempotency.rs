@@ -50,6 +50,15 @@ async fn a_rotation_that_a_kill_cut_off_its_answer_is_done_once_and_its_secret_g
     }
     assert_eq!(secrets[0], secrets[1]);
     assert_eq!(generations(&stage).await?, [2, 1]);
+
+    stage.stop_server().await?;
+    std::fs::remove_file(stage.data().join("keys/token-secret"))?;
+    stage.start_server().await?;
+    let answer = rotate(&stage).await?;
+    assert_eq!(answer.status(), 409);
+    let problem: Value = answer.json().await?;
+    assert_eq!(problem["code"], "idempotency_answer_lost");
+    assert_eq!(generations(&stage).await?, [2, 1], "it was done twice");
     Ok(())
 }
 

@@ -177,7 +177,7 @@ struct Inner {
     instance: String,
     signing: EncodingKey,
     verifying: DecodingKey,
-    sealing: Option<Sealing>,
+    sealing: Sealing,
     rules: Validation,
 }
 
@@ -198,9 +198,9 @@ impl TokenKey {
         Self(Arc::new(Inner { kid, instance: instance.to_owned(), signing, verifying, sealing, rules }))
     }
 
-    /// Under a key of its own that is derived from the same secret.
-    pub(crate) fn sealing(&self) -> Option<&Sealing> {
-        self.0.sealing.as_ref()
+    /// Under keys of its own that are derived from the same secret.
+    pub(crate) fn sealing(&self) -> &Sealing {
+        &self.0.sealing
     }
 
     /// # Errors

@@ -32,7 +32,7 @@ pub trait Accounts: Send + Sync {
     fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
     fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
     /// The API key that has this secret, also if that is not valid any more.
-    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Key>>;
+    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Row<Key>>>;
     fn keys(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Key>>>;
     fn key(&self, key_id: &str) -> CatalogFuture<'_, Option<Row<Key>>>;
     /// Users whose id or name contains the text, in the order of their ids.

@@ -24,6 +24,7 @@ pub trait Answers: Send + Sync {
 pub struct AnswerKey {
     /// As [`Actor`](crate::Actor) is written. The answers to a key go with it.
     pub caller: String,
+    /// A digest of what the caller sent: only that text opens the answer.
     pub idempotency_key: String,
 }
 

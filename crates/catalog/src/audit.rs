@@ -55,6 +55,9 @@ pub struct By {
     /// The address of the caller.
     pub address: Option<String>,
     pub at_ms: u64,
+    /// The change that made the actor's key what its right was judged by. `None`: whatever the key is by now, if it is not
+    /// disabled.
+    pub right_as_of: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +216,9 @@ pub enum ApplyError {
     /// The key of the one who ordered it was disabled or removed meanwhile, or the login link.
     #[error("whoever ordered it may not any more")]
     ActorGone,
+    /// The key of the one who ordered it was changed meanwhile: its scopes, its secrets or its time.
+    #[error("the right to order it must be judged again")]
+    ActorChanged,
     #[error("there are {max} already, and no more may be")]
     TooMany { max: u32 },
     /// Of [`Answers::apply_and_keep`](crate::Answers::apply_and_keep) alone.

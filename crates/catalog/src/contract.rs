@@ -110,6 +110,7 @@ macro_rules! catalog_contract {
                 each_change_is_in_the_log_under_a_number_that_rises
                 a_revoked_device_stays_registered_and_its_credential_is_void
                 a_registration_over_another_credential_than_was_seen_is_refused
+                a_right_is_judged_again_when_its_key_was_changed_meanwhile
                 who_has_lost_the_right_meanwhile_changes_nothing
                 what_is_ordered_elsewhere_is_in_the_log
                 what_is_as_it_is_wished_changes_nothing

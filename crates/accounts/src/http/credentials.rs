@@ -183,7 +183,7 @@ pub(super) async fn extend(api: &Api, device: Device) -> Result<Option<Terminal>
 /// meanwhile.
 pub(super) async fn remove(api: &Arc<Api>, device: &Device) -> Result<bool, Problem> {
     let Device { client_id, key_id, .. } = device;
-    let by = By { actor: Actor::Device(client_id.clone()), address: None, at_ms: api.now_ms() };
+    let by = By { actor: Actor::Device(client_id.clone()), address: None, at_ms: api.now_ms(), right_as_of: None };
     match api.apply(by, Change::RemoveDevice { client_id: client_id.clone(), key_id: Some(key_id.clone()) }, None).await
     {
         Err(ApplyError::Unknown) => Ok(false),

@@ -14,7 +14,7 @@ use crate::login::matches;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
-use catalog::{Actor, Catalog, CatalogError, Device, Key, KeyKind, KeySecret, Scope, Scopes, User};
+use catalog::{Actor, Catalog, CatalogError, Device, Key, KeyKind, KeySecret, Row, Scope, Scopes, User};
 use problem::{Code, Problem};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,6 +46,8 @@ struct Inner {
 pub struct Caller {
     pub actor: Actor,
     pub scopes: Scopes,
+    /// The change that made its key what it is; the owner's is no row.
+    pub key_changed: Option<u64>,
     /// Where the request comes from.
     pub address: Option<String>,
 }
@@ -68,12 +70,13 @@ impl Gate {
     pub async fn caller(&self, parts: &Parts) -> Result<Caller, Problem> {
         let shown = Shown::of(parts).ok_or_else(|| Problem::new(Code::ApiKeyRequired, KEY_MISSING))?;
         let known = self.find_key(&shown).await.map_err(unavailable)?;
-        let (actor, scopes) = known.ok_or_else(|| self.failed(Source::of(parts), Code::ApiKeyRequired, KEY_UNKNOWN))?;
+        let (actor, scopes, key_changed) =
+            known.ok_or_else(|| self.failed(Source::of(parts), Code::ApiKeyRequired, KEY_UNKNOWN))?;
         if let Some(who) = parts.extensions.get::<WhoAsks>() {
             who.is(&actor);
         }
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
-        Ok(Caller { actor, scopes, address })
+        Ok(Caller { actor, scopes, key_changed, address })
     }
 
     /// The same, of a key that may do this.
@@ -126,19 +129,19 @@ impl Gate {
         self.failed(source, Code::LoginEnded, LOGIN_ENDED)
     }
 
-    async fn find_key(&self, shown: &Shown) -> Result<Option<(Actor, Scopes)>, CatalogError> {
+    async fn find_key(&self, shown: &Shown) -> Result<Option<(Actor, Scopes, Option<u64>)>, CatalogError> {
         let hash = sha256(&shown.secret);
         if shown.key_id.is_none() && self.0.keys.contain(&hash) {
-            return Ok(Some((Actor::Owner, [Scope::Admin].into_iter().collect())));
+            return Ok(Some((Actor::Owner, [Scope::Admin].into_iter().collect(), None)));
         }
         let turn = self.0.lookups.acquire().await;
         let key = match &shown.key_id {
             None => self.0.catalog.api_key(&hex(&hash)).await?,
-            Some(key_id) => self.0.catalog.key(key_id).await?.map(|row| row.value),
+            Some(key_id) => self.0.catalog.key(key_id).await?,
         };
         drop(turn);
-        let key = key.filter(|key| !key.disabled && self.is_secret_of(key, &hash));
-        Ok(key.map(|key| (Actor::Key(key.key_id), key.scopes)))
+        let key = key.filter(|key| !key.value.disabled && self.is_secret_of(&key.value, &hash));
+        Ok(key.map(|Row { value, changed }| (Actor::Key(value.key_id), value.scopes, Some(changed))))
     }
 
     /// In constant time for each of its secrets.

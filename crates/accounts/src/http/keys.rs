@@ -22,6 +22,8 @@ use utoipa::ToSchema;
 /// How long the old secret is valid after a rotation, without another wish.
 const OVERLAP_S: u64 = 24 * 3600;
 const OVERLAP_S_MAX: u64 = 30 * 24 * 3600;
+/// Of a key that rotates itself: whose answer is lost asks for it again with the secret of before.
+const OWN_OVERLAP_S_MIN: u64 = 120;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -281,9 +283,13 @@ async fn known(api: &Api, key_id: &str) -> Result<Row<Key>, Problem> {
     found.ok_or_else(|| Refusals::of("key", key_id).unknown())
 }
 
+fn is_own(holder: &Holder<Admin>, key_id: &str) -> bool {
+    matches!(&holder.caller().actor, Actor::Key(own) if own == key_id)
+}
+
 /// Whoever locks itself out can take nothing back.
 fn refuse_own(holder: &Holder<Admin>, key_id: &str, takes_away: &str) -> Result<(), Problem> {
-    if !matches!(&holder.caller().actor, Actor::Key(own) if own == key_id) {
+    if !is_own(holder, key_id) {
         return Ok(());
     }
     let words = format!(
@@ -327,7 +333,8 @@ pub(super) async fn update_key(
     Ok(Tagged(changed, shown(value)))
 }
 
-/// Gives a key a new secret, and shows it this once. The one before stays valid for a while; older ones end.
+/// Gives a key a new secret, and shows it this once. The one before stays valid for a while; older ones end. A key that rotates
+/// itself keeps the one before for 120 s at least.
 #[utoipa::path(
     post, path = "/api/v1/keys/{key}/rotate", tag = "keys", security(("api_key" = ["admin"])),
     params(("key" = String, Path), OnceHeader),
@@ -344,6 +351,13 @@ pub(super) async fn rotate_key(
     let overlap_s = overlap_s.unwrap_or(OVERLAP_S);
     if overlap_s > OVERLAP_S_MAX {
         return Err(Problem::new(Code::InvalidKey, "overlap_s is at most 2592000, 30 days"));
+    }
+    if overlap_s < OWN_OVERLAP_S_MIN && is_own(&holder, &key_id) {
+        let words = format!(
+            "the key {key_id} is the one of this request: it needs its secret of now to ask again if the answer is lost; send \
+             overlap_s of {OWN_OVERLAP_S_MIN} or more, or rotate it with another key"
+        );
+        return Err(Problem::new(Code::InUse, words));
     }
     let Row { value, changed } = known(&api, &key_id).await?;
     let (secret, kept) = new_secret(value.kind)?;

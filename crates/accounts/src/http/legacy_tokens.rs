@@ -201,7 +201,7 @@ impl Api {
         let key = self.signer(pairs, &pairs.signed(&["token"]))?;
         let peer = pairs.parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let address = peer.map(|ConnectInfo(peer)| peer.ip().to_string());
-        let by = By { actor: Actor::Key(key.key_id), address, at_ms: self.now_ms() };
+        let by = By { actor: Actor::Key(key.key_id), address, at_ms: self.now_ms(), right_as_of: None };
         let revoked = self.void_token(by, pairs.find("token")?).await;
         revoked.map(|()| Reply::done(None)).map_err(|problem| refused(code::NOT_REVOKED, &problem))
     }

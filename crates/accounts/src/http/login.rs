@@ -72,7 +72,7 @@ pub(super) async fn log_in(
 ) -> Result<Secret<Terminal>, Problem> {
     let (link_id, user) = api.state.gate.link_user(source.clone(), &request.secret).await?;
     let reserved = reserve(&api, None, Some(request.device), &user.user).await?;
-    let by = By { actor: Actor::Link(link_id), address: None, at_ms: api.now_ms() };
+    let by = By { actor: Actor::Link(link_id), address: None, at_ms: api.now_ms(), right_as_of: None };
     let gone = || api.state.gate.unknown_link(source);
     Ok(Secret(issue(&api, by, reserved, user, &Ticket::none(), gone).await?))
 }

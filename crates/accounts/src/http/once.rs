@@ -7,10 +7,9 @@
 //! runs, a second one is told so. A refusal is not kept: nothing was changed, and the key may be used again.
 
 use super::Api;
-use super::api_keys::sha256;
+use super::api_keys::{sha256, sha256_hex};
 use super::body::{object, unread};
-use crate::sealing::Sealing;
-use crate::token::TokenKey;
+use crate::sealing::Seal;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -75,7 +74,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Once<T> {
         let ticket = match (key, caller) {
             (Some(idempotency_key), Some(caller)) => {
                 let asked = digest_of(&method, &uri, &bytes);
-                Ticket(Some(begin(api, AnswerKey { caller, idempotency_key }, asked).await?))
+                Ticket(Some(begin(api, caller, &idempotency_key, asked).await?))
             }
             _ => Ticket(None),
         };
@@ -110,17 +109,22 @@ fn digest_of(method: &Method, uri: &Uri, body: &[u8]) -> Digest {
 
 /// # Errors
 /// The answer to the request: one that was given before, or why there is none.
-async fn begin(api: &Arc<Api>, to: AnswerKey, asked: Digest) -> Result<Arc<Running>, Settled> {
-    let sealing = api.state.access.load().token_key().and_then(TokenKey::sealing).cloned().ok_or_else(|| {
+async fn begin(api: &Arc<Api>, caller: String, key: &str, asked: Digest) -> Result<Arc<Running>, Settled> {
+    let seal = api.state.access.load().token_key().and_then(|secret| secret.sealing().of(key)).ok_or_else(|| {
         Problem::new(Code::Unavailable, "this server has no key by which answers are kept; see its log")
     })?;
-    let running = Arc::new(api.requests.start(to, asked, sealing)?);
+    let to = AnswerKey { caller, idempotency_key: sha256_hex(key) };
+    let running = Arc::new(api.requests.start(to, asked, seal)?);
     // From here on a request that ran before has left its answer.
     let known = api.state.catalog.answer(&running.to, api.now_ms()).await.map_err(super::unavailable)?;
     match known {
         None => Ok(running),
         Some(answer) if answer.request != asked => Err(reused().into()),
-        Some(answer) => Err(Settled::Answered(running.replay(&answer)?)),
+        Some(answer) => {
+            let response = running.replay(&answer)?;
+            api.all_in_force().await;
+            Err(Settled::Answered(response))
+        }
     }
 }
 
@@ -139,7 +143,7 @@ pub(super) fn busy() -> Problem {
 pub(super) struct Requests(Arc<Mutex<HashMap<AnswerKey, Digest>>>);
 
 impl Requests {
-    fn start(&self, to: AnswerKey, asked: Digest, sealing: Sealing) -> Result<Running, Problem> {
+    fn start(&self, to: AnswerKey, asked: Digest, seal: Seal) -> Result<Running, Problem> {
         // A thread that panicked with the lock held left it whole: each change is one call.
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match running.entry(to.clone()) {
@@ -147,7 +151,7 @@ impl Requests {
             Entry::Occupied(other) if *other.get() == asked => return Err(busy()),
             Entry::Occupied(_) => return Err(reused()),
         }
-        Ok(Running { to, asked, sealing, requests: self.clone() })
+        Ok(Running { to, asked, seal, requests: self.clone() })
     }
 }
 
@@ -155,7 +159,7 @@ impl Requests {
 pub(super) struct Running {
     to: AnswerKey,
     asked: Digest,
-    sealing: Sealing,
+    seal: Seal,
     requests: Requests,
 }
 
@@ -179,7 +183,7 @@ impl Running {
 
     fn replay(&self, answer: &Answer) -> Result<Response, Problem> {
         let status = StatusCode::from_u16(answer.status).ok();
-        let body = self.sealing.open(&self.context(answer.status), &answer.sealed);
+        let body = self.seal.open(&self.context(answer.status), &answer.sealed);
         let (Some(status), Some(body)) = (status, body) else {
             let words = "this request was done, but its answer cannot be read any more: the secret of the data directory's file \
                          keys/token-secret is another now; look at what there is, and send a new Idempotency-Key";
@@ -213,7 +217,7 @@ impl Ticket {
             || Problem::new(Code::Unavailable, "the answer could not be kept, and nothing was done; try again");
         let body = answer.map(serde_json::to_vec).transpose().map_err(|_| unwritten())?.unwrap_or_default();
         let status = if answer.is_some() { StatusCode::OK } else { StatusCode::NO_CONTENT }.as_u16();
-        let sealed = running.sealing.seal(&running.context(status), body).ok_or_else(unwritten)?;
+        let sealed = running.seal.seal(&running.context(status), body).ok_or_else(unwritten)?;
         let (to, request) = (running.to.clone(), running.asked.to_vec());
         Ok(Sealed(Some((running, Answer { to, request, status, sealed, created_at_ms: now_ms }))))
     }
@@ -270,6 +274,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
+    use crate::sealing::Sealing;
 
     fn key(values: &[&str]) -> Result<Option<String>, Problem> {
         let mut headers = HeaderMap::new();
@@ -309,7 +314,7 @@ mod tests {
     fn two_requests_with_one_key_do_not_run_at_once() {
         let requests = Requests::default();
         let to = |caller: &str| AnswerKey { caller: caller.to_owned(), idempotency_key: "k".to_owned() };
-        let start = |caller, asked| requests.start(to(caller), [asked; 32], Sealing::new(&[7; 32]).unwrap());
+        let start = |caller, asked| requests.start(to(caller), [asked; 32], Sealing::new(&[7; 32]).of("k").unwrap());
         let first = start("a", 1).unwrap();
         assert_eq!(start("a", 1).err(), Some(busy()));
         assert_eq!(start("a", 2).err(), Some(reused()));

@@ -59,7 +59,8 @@ impl<N> Holder<N> {
 
     /// As the log of changes names them.
     pub(super) fn by(&self) -> By {
-        By { actor: self.caller.actor.clone(), address: self.caller.address.clone(), at_ms: self.now_ms }
+        let Caller { actor, address, key_changed, .. } = &self.caller;
+        By { actor: actor.clone(), address: address.clone(), at_ms: self.now_ms, right_as_of: *key_changed }
     }
 }
 
@@ -166,11 +167,29 @@ impl Api {
             tracing::warn!(change = number, "what a change ends has not ended yet; it is tried again");
         }
     }
+    /// The same of whatever was changed before, by a caller who does not know its number.
+    pub(super) async fn all_in_force(&self) {
+        let (revision, number) =
+            (*self.state.catalog.access_revision().borrow(), *self.state.catalog.change_number().borrow());
+        let all = async {
+            self.state.access.reached(revision).await;
+            self.state.revocation.passed_at_once(number).await;
+        };
+        if timeout(ENDED_WITHIN, all).await.is_err() {
+            tracing::warn!(change = number, "what earlier changes end has not ended yet; it is tried again");
+        }
+    }
 }
 
 /// The key of the request was disabled or removed while it was under way.
 pub(super) fn key_gone() -> Problem {
     Problem::new(Code::ApiKeyRequired, KEY_UNKNOWN)
+}
+
+/// Its scopes, secrets or time were changed while the request was under way.
+fn key_changed() -> Problem {
+    let words = "the key of this request was changed while it was under way, and nothing was done; send it again";
+    Problem::new(Code::Unavailable, words).retry_after(1)
 }
 
 /// The words of refusals about one thing.
@@ -205,6 +224,7 @@ impl<'a> Refusals<'a> {
                 Problem::new(Code::InUse, words)
             }
             ApplyError::ActorGone => key_gone(),
+            ApplyError::ActorChanged => key_changed(),
             ApplyError::TooMany { max } => {
                 let words = format!(
                     "too many are revoked of the key that has applied for this one: a key may have half of what the others \

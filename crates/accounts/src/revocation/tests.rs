@@ -91,7 +91,7 @@ fn device(client_id: &str, user: &str, key_id: &str) -> Device {
 }
 
 fn order(change: Change) -> Order {
-    Order { change, by: By { actor: Actor::Owner, address: None, at_ms: 1_000 }, expected: None }
+    Order { change, by: By { actor: Actor::Owner, address: None, at_ms: 1_000, right_as_of: None }, expected: None }
 }
 
 fn removal(client_id: &str) -> Order {
@@ -272,7 +272,7 @@ async fn ten_thousand_devices_of_a_removed_group_are_all_ended() {
 async fn a_registration_ends_what_others_have_under_the_client_id_and_a_later_one_is_let_alone() {
     let world = World::new().await;
     let order = |change: Change| {
-        let by = By { actor: Actor::Owner, address: None, at_ms: 1 };
+        let by = By { actor: Actor::Owner, address: None, at_ms: 1, right_as_of: None };
         world.catalog.apply(Order { change, by, expected: None })
     };
     let put = |user: &str, key_id: &str, replaces: Option<&str>| Change::PutDevice {

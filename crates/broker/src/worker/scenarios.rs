@@ -140,7 +140,7 @@ impl Bench {
     fn change(&mut self, change: Change) {
         let (catalog, access) = (Arc::clone(&self.catalog), self.worker.shared.access.clone());
         self.runtime.block_on(async move {
-            let by = By { actor: Actor::Owner, address: None, at_ms: 0 };
+            let by = By { actor: Actor::Owner, address: None, at_ms: 0, right_as_of: None };
             catalog.apply(Order { change, by, expected: None }).await.unwrap();
             let revision = *catalog.access_revision().borrow();
             access.reached(revision).await;

@@ -360,7 +360,7 @@ impl World {
     pub(crate) fn change_key_unseen(&self, change: Change) {
         let Running { catalog, access, .. } = self.running.as_ref().unwrap();
         self.runtime.block_on(async {
-            let by = By { actor: Actor::Owner, address: None, at_ms: now_ms() };
+            let by = By { actor: Actor::Owner, address: None, at_ms: now_ms(), right_as_of: None };
             catalog.apply(Order { change, by, expected: None }).await.unwrap();
             let revision = *catalog.access_revision().borrow();
             access.reached(revision).await;
@@ -371,7 +371,7 @@ impl World {
     pub(crate) fn change_key(&self, change: Change) {
         let Running { catalog, access, broker, .. } = self.running.as_ref().unwrap();
         self.runtime.block_on(async {
-            let by = By { actor: Actor::Owner, address: None, at_ms: now_ms() };
+            let by = By { actor: Actor::Owner, address: None, at_ms: now_ms(), right_as_of: None };
             let done = catalog.apply(Order { change, by, expected: None }).await.unwrap();
             let revision = *catalog.access_revision().borrow();
             access.reached(revision).await;

@@ -10,7 +10,7 @@ use crate::{
 const NOW_MS: u64 = 1_800_000_000_000;
 
 fn order(change: Change) -> Order {
-    Order { change, by: By { actor: Actor::Owner, address: None, at_ms: NOW_MS }, expected: None }
+    Order { change, by: By { actor: Actor::Owner, address: None, at_ms: NOW_MS, right_as_of: None }, expected: None }
 }
 
 fn to(caller: &str, idempotency_key: &str) -> AnswerKey {

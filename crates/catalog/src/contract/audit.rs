@@ -12,7 +12,7 @@ use uuid::Uuid;
 const NOW_MS: u64 = 1_800_000_000_000;
 
 fn order(change: Change) -> Order {
-    let by = By { actor: Actor::Owner, address: Some("192.0.2.7".to_owned()), at_ms: NOW_MS };
+    let by = By { actor: Actor::Owner, address: Some("192.0.2.7".to_owned()), at_ms: NOW_MS, right_as_of: None };
     Order { change, by, expected: None }
 }
 
@@ -253,7 +253,10 @@ pub async fn a_registration_over_another_credential_than_was_seen_is_refused(sto
 
 pub async fn who_has_lost_the_right_meanwhile_changes_nothing(store: &impl Store) {
     let catalog = with_all(store).await;
-    let by = |actor: Actor, change| Order { by: By { actor, address: None, at_ms: NOW_MS }, ..order(change) };
+    let by = |actor: Actor, change| Order {
+        by: By { actor, address: None, at_ms: NOW_MS, right_as_of: None },
+        ..order(change)
+    };
     let (key, holder) = (Actor::Key("svc".to_owned()), Actor::Link("abcdabcdabcdabcd".to_owned()));
     let wish = |name: &str| Change::CreateGroup(group(name));
     catalog.apply(by(key.clone(), wish("GID_1"))).await.unwrap();
@@ -266,6 +269,29 @@ pub async fn who_has_lost_the_right_meanwhile_changes_nothing(store: &impl Store
     apply(&catalog, Change::RemoveKey { key_id: "svc".to_owned() }).await.unwrap();
     assert_eq!(catalog.apply(by(key, wish("GID_2"))).await, Err(ApplyError::ActorGone));
     assert_eq!(*catalog.change_number().borrow(), number + 1);
+}
+
+pub async fn a_right_is_judged_again_when_its_key_was_changed_meanwhile(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let seen = catalog.key("svc").await.unwrap().unwrap().changed;
+    let order_as_of = |right_as_of, name| {
+        let by = By { actor: Actor::Key("svc".to_owned()), address: None, at_ms: NOW_MS, right_as_of };
+        Order { by, ..order(Change::CreateGroup(group(name))) }
+    };
+    catalog.apply(order_as_of(Some(seen), "GID_1")).await.unwrap();
+    let narrower = KeyUpdate { scopes: Some([Scope::Topics].into_iter().collect()), ..KeyUpdate::default() };
+    for change in [
+        update("svc", narrower),
+        update("svc", KeyUpdate { expires_at_ms: Some(Some(NOW_MS + 1)), ..KeyUpdate::default() }),
+        Change::RotateKey { key_id: "svc".to_owned(), secret: "another".to_owned(), previous_until_ms: NOW_MS },
+    ] {
+        let seen = catalog.key("svc").await.unwrap().unwrap().changed;
+        apply(&catalog, change).await.unwrap();
+        assert_eq!(catalog.apply(order_as_of(Some(seen), "GID_2")).await, Err(ApplyError::ActorChanged));
+        assert_eq!(catalog.group("GID_2").await.unwrap(), None);
+    }
+    let now = catalog.key("svc").await.unwrap().unwrap().changed;
+    catalog.apply(order_as_of(Some(now), "GID_2")).await.unwrap();
 }
 
 pub async fn a_key_has_two_secrets_for_a_while(store: &impl Store) {

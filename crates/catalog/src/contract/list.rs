@@ -69,7 +69,8 @@ pub async fn a_decision_is_in_the_log_with_the_change_that_it_made_or_not_at_all
     let catalog = store.open().await;
     catalog.commit(commit(created(1, 10))).await.unwrap();
     let numbers = catalog.change_number();
-    let by = By { actor: Actor::Key("ops".to_owned()), address: Some("192.0.2.7".to_owned()), at_ms: 30 };
+    let by =
+        By { actor: Actor::Key("ops".to_owned()), address: Some("192.0.2.7".to_owned()), at_ms: 30, right_as_of: None };
     let entry = AuditEntry {
         by,
         action: "kick".to_owned(),

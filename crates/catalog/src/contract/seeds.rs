@@ -7,7 +7,7 @@ use crate::{
 };
 
 async fn change(catalog: &impl Audit, change: Change) {
-    let by = By { actor: Actor::Owner, address: None, at_ms: 1_000 };
+    let by = By { actor: Actor::Owner, address: None, at_ms: 1_000, right_as_of: None };
     catalog.apply(Order { change, by, expected: None }).await.unwrap();
 }
 

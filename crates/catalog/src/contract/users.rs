@@ -107,7 +107,7 @@ pub async fn api_keys_and_login_links_are_found_by_their_hash(store: &impl Store
     let link = LoginLink::new("cd".repeat(32), "ann".to_owned());
     catalog.put_api_key(key.clone()).await.unwrap();
     catalog.put_login_link(link.clone()).await.unwrap();
-    let found = catalog.api_key(&key.secret_sha256).await.unwrap().unwrap();
+    let found = catalog.api_key(&key.secret_sha256).await.unwrap().unwrap().value;
     assert_eq!((found.kind, found.note, found.scopes.to_string()), (KeyKind::Api, key.label, "admin".to_owned()));
     assert_eq!(catalog.login_link(&link.secret_sha256).await.unwrap(), Some(link.clone()));
     assert_eq!(catalog.api_key(&link.secret_sha256).await.unwrap(), None);

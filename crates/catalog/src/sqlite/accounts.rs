@@ -57,7 +57,7 @@ impl Accounts for SqliteCatalog {
         write!(self, conn => keys::put_api_key(conn, &key))
     }
 
-    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Key>> {
+    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Row<Key>>> {
         let hash = secret_sha256.to_owned();
         read_at_once!(self, conn => keys::by_secret(conn, &hash))
     }

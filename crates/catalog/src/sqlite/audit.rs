@@ -35,7 +35,7 @@ impl Audit for SqliteCatalog {
 }
 
 pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order) -> Result<Applied, Fault<ApplyError>> {
-    check_actor(conn, &order.by.actor).await?;
+    check_actor(conn, &order.by).await?;
     let number = last_number(conn).await? + 1;
     let Some(done) = apply::apply(conn, order, number).await? else { return Ok(Applied::default()) };
     query("UPDATE change_number SET number = $1").bind(number).execute(&mut *conn).await?;
@@ -52,15 +52,17 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order) -> Result<
 
 /// Whoever lost the right to order something while the order was under way changes nothing any more: what was taken away is
 /// taken away once that is answered.
-async fn check_actor(conn: &mut SqliteConnection, actor: &Actor) -> Result<(), Fault<ApplyError>> {
-    let (sql, id) = match actor {
-        Actor::Key(key_id) => ("SELECT 1 FROM keys WHERE key_id = $1 AND NOT disabled", key_id),
-        Actor::Link(link_id) => ("SELECT 1 FROM links WHERE link_id = $1", link_id),
+async fn check_actor(conn: &mut SqliteConnection, by: &By) -> Result<(), Fault<ApplyError>> {
+    let (sql, id) = match &by.actor {
+        Actor::Key(key_id) => ("SELECT changed FROM keys WHERE key_id = $1 AND NOT disabled", key_id),
+        Actor::Link(link_id) => ("SELECT changed FROM links WHERE link_id = $1", link_id),
         // A device's change names its credential.
         Actor::Server | Actor::Owner | Actor::Device(_) => return Ok(()),
     };
     let found: Option<i64> = query_scalar(sql).bind(id).fetch_optional(conn).await?;
-    if found.is_some() { Ok(()) } else { Err(Fault::Rule(ApplyError::ActorGone)) }
+    let changed = to_u64(found.ok_or(Fault::Rule(ApplyError::ActorGone))?)?;
+    let is_as_judged = by.right_as_of.is_none_or(|seen| seen == changed);
+    if is_as_judged { Ok(()) } else { Err(Fault::Rule(ApplyError::ActorChanged)) }
 }
 
 pub(super) fn widen(fault: Fault) -> Fault<ApplyError> {

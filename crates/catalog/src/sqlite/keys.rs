@@ -78,7 +78,7 @@ pub(super) async fn key(conn: &mut SqliteConnection, key_id: &str) -> Result<Opt
     }
 }
 
-pub(super) async fn by_secret(conn: &mut SqliteConnection, secret_sha256: &str) -> Result<Option<Key>, Fault> {
+pub(super) async fn by_secret(conn: &mut SqliteConnection, secret_sha256: &str) -> Result<Option<Row<Key>>, Fault> {
     let key_id: Option<String> = query_scalar(
         "SELECT key_id FROM key_secrets JOIN keys USING (key_id) WHERE secret = $1 AND kind = 'api' LIMIT 1",
     )
@@ -86,7 +86,7 @@ pub(super) async fn by_secret(conn: &mut SqliteConnection, secret_sha256: &str) 
     .fetch_optional(&mut *conn)
     .await?;
     match key_id {
-        Some(key_id) => Ok(key(conn, &key_id).await?.map(|row| row.value)),
+        Some(key_id) => key(conn, &key_id).await,
         None => Ok(None),
     }
 }

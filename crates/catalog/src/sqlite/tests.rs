@@ -74,7 +74,7 @@ async fn the_writer_goes_on_by_itself_when_a_full_disk_has_room_again() {
         scene.catalog.put_group(Group { group: "GID_test".to_owned() }).await.unwrap();
     }
     scene.catalog.put_api_key(large_key()).await.unwrap();
-    let kept = scene.catalog.api_key("large").await.unwrap().unwrap();
+    let kept = scene.catalog.api_key("large").await.unwrap().unwrap().value;
     assert_eq!(kept.note, large_key().label);
     assert_eq!(*scene.catalog.failure().borrow(), None);
 }
@@ -225,7 +225,7 @@ async fn revoke(scene: &Scene, key_id: Option<&str>, at_ms: u64) -> Result<(), A
 }
 
 async fn order(scene: &Scene, change: Change, at_ms: u64) -> Result<(), ApplyError> {
-    let by = By { actor: Actor::Owner, address: None, at_ms };
+    let by = By { actor: Actor::Owner, address: None, at_ms, right_as_of: None };
     scene.catalog.apply(Order { change, by, expected: None }).await.map(drop)
 }
 
@@ -289,7 +289,7 @@ async fn the_answers_of_one_caller_are_bounded_and_the_oldest_go_first() {
     let to = |caller: &str, key: &str| AnswerKey { caller: caller.to_owned(), idempotency_key: key.to_owned() };
     let order = Order {
         change: Change::CreateGroup(Group { group: "GID_new".to_owned() }),
-        by: By { actor: Actor::Owner, address: None, at_ms: NOW_MS },
+        by: By { actor: Actor::Owner, address: None, at_ms: NOW_MS, right_as_of: None },
         expected: None,
     };
     let answer = Answer { to: to("owner", "new"), request: vec![], status: 200, sealed: vec![], created_at_ms: NOW_MS };

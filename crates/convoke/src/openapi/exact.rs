@@ -1,5 +1,5 @@
-//! Where the derived document says something else than the server does: bodies that may be left out, and numbers that
-//! have no sign.
+//! Where the derived document says something else than the server does: bodies that may be left out, numbers that have no
+//! sign, and the header of answers that are given again.
 
 use serde_json::{Value, json};
 
@@ -13,10 +13,12 @@ pub(super) fn make_exact(document: &mut Value) {
     let items = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     for item in items {
         for method in METHODS {
-            let body = item.get_mut(method).and_then(|operation| operation.get_mut("requestBody"));
+            let Some(operation) = item.get_mut(method) else { continue };
+            let body = operation.get_mut("requestBody");
             if let Some(body) = body.filter(|body| may_be_empty(body, &schemas)) {
                 body["required"] = json!(false);
             }
+            tell_of_replays(operation);
         }
     }
 }
@@ -30,6 +32,21 @@ fn may_be_empty(body: &Value, schemas: &Value) -> bool {
         let required = named.unwrap_or(schema)["required"].as_array();
         media_type == "application/x-www-form-urlencoded" || required.is_none_or(Vec::is_empty)
     })
+}
+
+/// Good answers of what is done once say whether they were given before.
+fn tell_of_replays(operation: &mut Value) {
+    let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+    if !parameters.any(|parameter| parameter["name"] == "Idempotency-Key") {
+        return;
+    }
+    let responses = operation["responses"].as_object_mut().into_iter().flatten();
+    for (_, response) in responses.filter(|(status, _)| status.starts_with('2')) {
+        response["headers"]["Idempotency-Replayed"] = json!({
+            "description": "The request was done before, and this is its answer.",
+            "schema": { "type": "string", "const": "true" },
+        });
+    }
 }
 
 fn bound_numbers(value: &mut Value) {

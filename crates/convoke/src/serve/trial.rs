@@ -62,7 +62,7 @@ async fn remove(config: &Config, storage: &Storage, left: Vec<(Kind, String)>) -
             Kind::Group | Kind::Parent | Kind::Grant | Kind::Device => continue,
             Kind::DeadLetter | Kind::Meeting | Kind::Token => continue,
         };
-        let by = By { actor: Actor::Server, address: None, at_ms: storage.clock.now_ms() };
+        let by = By { actor: Actor::Server, address: None, at_ms: storage.clock.now_ms(), right_as_of: None };
         storage.catalog.apply(Order { change, by, expected: None }).await?;
         info!(kind = kind.name(), subject = name, "removed, because --dev had made it");
     }
@@ -126,7 +126,7 @@ mod tests {
         }
 
         async fn change(&self, change: Change) {
-            let by = By { actor: Actor::Owner, address: None, at_ms: 1 };
+            let by = By { actor: Actor::Owner, address: None, at_ms: 1, right_as_of: None };
             self.storage.catalog.apply(Order { change, by, expected: None }).await.unwrap();
         }
 

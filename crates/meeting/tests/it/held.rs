@@ -121,7 +121,7 @@ impl Accounts for Held {
         fn was_removed(&self, client_id: &str) -> CatalogFuture<'_, bool>;
         fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
         fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
-        fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Key>>;
+        fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Row<Key>>>;
         fn keys(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Key>>>;
         fn key(&self, key_id: &str) -> CatalogFuture<'_, Option<Row<Key>>>;
         fn find_users(&self, text: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<User>>>;

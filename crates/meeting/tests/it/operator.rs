@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use signalling::{DownBody, EndReason, MeetingId, RefusalCode, Track, UpBody, UserName};
 
 fn by() -> By {
-    By { actor: Actor::Key("ops".to_owned()), address: None, at_ms: crate::world::now_ms() }
+    By { actor: Actor::Key("ops".to_owned()), address: None, at_ms: crate::world::now_ms(), right_as_of: None }
 }
 
 impl World {

@@ -278,7 +278,7 @@ async fn registered_while(
     let meanwhile = async {
         let is_held = || world.broker.held_questions.lock().unwrap().as_ref().is_some_and(|held| !held.is_empty());
         until("the broker is asked", is_held).await;
-        let by = By { actor: Actor::Owner, address: None, at_ms: START_MS };
+        let by = By { actor: Actor::Owner, address: None, at_ms: START_MS, right_as_of: None };
         world.catalog.apply(Order { change, by, expected: None }).await.unwrap();
         *world.broker.held_questions.lock().unwrap() = None;
     };

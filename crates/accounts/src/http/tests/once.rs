@@ -2,6 +2,7 @@
 
 use super::*;
 use catalog::limits::ANSWER_KEEP_MS;
+use tokio::time::timeout;
 
 fn with_key(mut request: Request<Body>, idempotency_key: &str) -> Request<Body> {
     request.headers_mut().insert("idempotency-key", idempotency_key.parse().unwrap());
@@ -133,15 +134,35 @@ async fn of_two_at_once_one_is_done_and_the_other_waits_for_its_answer() {
 }
 
 #[tokio::test]
-async fn no_secret_of_an_answer_is_in_the_file() {
+async fn an_answer_is_given_again_once_all_has_ended_that_its_change_ends() {
     let world = World::new().await;
-    let api = world.once("/api/v1/keys", key_body("ops")).await;
+    world.device("ann", json!({ "device": "phone" })).await;
+    world.broker.is_silent_about_cuts.store(true, Ordering::SeqCst);
+    let revoke = || world.once("/api/v1/devices/GID_dev@@@phone/revoke", Value::Null);
+    let changes = world.changes().await;
+    let hangs_up = Duration::from_millis(300);
+    assert!(timeout(hangs_up, revoke()).await.is_err());
+    assert_eq!(world.changes().await, changes + 1, "it is committed");
+    assert!(timeout(hangs_up, revoke()).await.is_err(), "answered, and the connection still stands");
+    world.broker.is_silent_about_cuts.store(false, Ordering::SeqCst);
+    let answer = revoke().await;
+    assert!(was_replayed(&answer) && answer.status == StatusCode::NO_CONTENT);
+    assert_eq!(world.broker.cut_credentials.lock().unwrap().len(), 1);
+    assert_eq!(world.changes().await, changes + 1);
+}
+
+#[tokio::test]
+async fn neither_a_secret_of_an_answer_nor_the_key_that_opens_it_is_in_the_file() {
+    let world = World::new().await;
+    let create = with_key(request("POST", "/api/v1/keys", Some(KEY), key_body("ops")), "opens-the-answer");
+    let api = world.call(create).await;
     let files = std::fs::read_dir(world._folder.path()).unwrap();
     let mut looked_at = 0;
     for file in files {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        let secret = api.text("secret").as_bytes();
-        assert!(!bytes.windows(secret.len()).any(|part| part == secret));
+        for words in [api.text("secret").as_bytes(), b"opens-the-answer"] {
+            assert!(!bytes.windows(words.len()).any(|part| part == words));
+        }
         looked_at += bytes.len();
     }
     assert!(looked_at > 10_000);

@@ -394,6 +394,12 @@ async fn no_key_locks_itself_out() {
         assert_eq!(answer.refused(), (409, "in_use"), "{why}");
         assert!(answer.text("detail").contains(why), "{}", answer.text("detail"));
     }
+    let rotate = async |overlap_s: u64| {
+        let body = json!({ "overlap_s": overlap_s });
+        world.call(request("POST", "/api/v1/keys/own/rotate", Some(&own), body)).await
+    };
+    assert_eq!(rotate(119).await.refused(), (409, "in_use"), "a lost answer is asked for with the secret of before");
+    assert_eq!(rotate(120).await.status, StatusCode::OK);
     for body in [json!({ "note": "mine" }), json!({ "scopes": ["admin", "topics"], "disabled": false })] {
         assert_eq!(world.call(request("PATCH", path, Some(&own), body)).await.status, StatusCode::OK);
     }
