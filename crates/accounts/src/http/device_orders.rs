@@ -7,7 +7,7 @@ use super::Api;
 use super::credentials::{asked, new_credential, no_answer};
 use super::devices::find;
 use super::once::{Nothing, Once, OnceHeader, RefusedOnce};
-use super::owner::{Devices, Expected, Holder, Named, Refusals, Refused, RefusedAbsent, RefusedOne};
+use super::owner::{Devices, Expected, Holder, IfMatch, Named, Refusals, Refused, RefusedAbsent, RefusedOne};
 use crate::clients::{Answer, Clients, Purged, Turn};
 use axum::Json;
 use axum::extract::State;
@@ -86,7 +86,7 @@ pub(super) async fn purge_device(
 /// when it has a new login.
 #[utoipa::path(
     post, path = "/api/v1/devices/{client_id}/revoke", tag = "devices", security(("api_key" = ["devices"])),
-    params(("client_id" = String, Path), OnceHeader), responses((status = 204), Refused, RefusedOne, RefusedOnce)
+    params(("client_id" = String, Path), OnceHeader, IfMatch), responses((status = 204), Refused, RefusedOne, RefusedOnce)
 )]
 pub(super) async fn revoke_device(
     State(api): State<Arc<Api>>,

@@ -5,8 +5,8 @@
 
 use super::credentials::{asked, no_answer};
 use super::owner::{
-    Asked, Devices, Expected, Holder, Items, Named, Part, Refusals, Refused, RefusedAbsent, RefusedBody, RefusedOne,
-    tagged,
+    Asked, Devices, Expected, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedAbsent, RefusedBody,
+    RefusedOne, tagged,
 };
 use super::{Api, unavailable};
 use crate::access::{is_account_of_service, is_account_of_tokens};
@@ -231,7 +231,7 @@ pub(super) async fn query_devices(
 #[utoipa::path(
     get, path = "/api/v1/devices/{client_id}", tag = "devices", security(("api_key" = ["devices"])),
     params(("client_id" = String, Path, description = "Of a registered device, or of a service that has a session.")),
-    responses((status = 200, body = DeviceDetails), Refused, RefusedAbsent)
+    responses((status = 200, body = DeviceDetails, headers(("ETag" = String))), Refused, RefusedAbsent)
 )]
 pub(super) async fn show_device(
     State(api): State<Arc<Api>>,
@@ -247,7 +247,7 @@ pub(super) async fn show_device(
 /// registered device's, ends what clients with tokens have there.
 #[utoipa::path(
     delete, path = "/api/v1/devices/{client_id}", tag = "devices", security(("api_key" = ["devices"])),
-    params(("client_id" = String, Path)), responses((status = 204), Refused, RefusedOne)
+    params(("client_id" = String, Path), IfMatch), responses((status = 204), Refused, RefusedOne)
 )]
 pub(super) async fn remove_device(
     State(api): State<Arc<Api>>,

@@ -2,7 +2,9 @@
 
 use super::Api;
 use super::once::{Once, OnceHeader, RefusedOnce};
-use super::owner::{Asked, Expected, Force, Groups, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged};
+use super::owner::{
+    Asked, Expected, Force, Groups, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged,
+};
 use super::unavailable;
 use crate::access::check_group_id;
 use axum::Json;
@@ -70,7 +72,7 @@ pub(super) async fn create_group(
 /// A Group ID, and what hangs on it.
 #[utoipa::path(
     get, path = "/api/v1/groups/{group}", tag = "groups", security(("api_key" = ["groups"])),
-    params(("group" = String, Path)), responses((status = 200, body = GroupDetails), Refused, RefusedOne)
+    params(("group" = String, Path)), responses((status = 200, body = GroupDetails, headers(("ETag" = String))), Refused, RefusedOne)
 )]
 pub(super) async fn show_group(
     State(api): State<Arc<Api>>,
@@ -86,7 +88,7 @@ pub(super) async fn show_group(
 /// and devices besides.
 #[utoipa::path(
     delete, path = "/api/v1/groups/{group}", tag = "groups", security(("api_key" = ["groups"])),
-    params(("group" = String, Path), Force), responses((status = 204), Refused, RefusedOne)
+    params(("group" = String, Path), Force, IfMatch), responses((status = 204), Refused, RefusedOne)
 )]
 pub(super) async fn remove_group(
     State(api): State<Arc<Api>>,

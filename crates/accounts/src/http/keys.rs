@@ -5,7 +5,9 @@ use super::api_keys::{hex, sha256_hex};
 use super::body::{Body, Secret};
 use super::credentials::random;
 use super::once::{Once, OnceHeader, RefusedOnce};
-use super::owner::{Admin, Asked, Expected, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged};
+use super::owner::{
+    Admin, Asked, Expected, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged,
+};
 use super::unavailable;
 use axum::Json;
 use axum::extract::State;
@@ -267,7 +269,7 @@ pub(super) async fn create_key(
 /// A key, without its secrets.
 #[utoipa::path(
     get, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
-    params(("key" = String, Path)), responses((status = 200, body = KeyAnswer), Refused, RefusedOne)
+    params(("key" = String, Path)), responses((status = 200, body = KeyAnswer, headers(("ETag" = String))), Refused, RefusedOne)
 )]
 pub(super) async fn show_key(
     State(api): State<Arc<Api>>,
@@ -303,8 +305,8 @@ fn refuse_own(holder: &Holder<Admin>, key_id: &str, takes_away: &str) -> Result<
 /// itself.
 #[utoipa::path(
     patch, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
-    params(("key" = String, Path)), request_body = KeyChange,
-    responses((status = 200, body = KeyAnswer), Refused, RefusedOne)
+    params(("key" = String, Path), IfMatch), request_body = KeyChange,
+    responses((status = 200, body = KeyAnswer, headers(("ETag" = String))), Refused, RefusedOne)
 )]
 pub(super) async fn update_key(
     State(api): State<Arc<Api>>,
@@ -337,7 +339,7 @@ pub(super) async fn update_key(
 /// itself keeps the one before for 120 s at least.
 #[utoipa::path(
     post, path = "/api/v1/keys/{key}/rotate", tag = "keys", security(("api_key" = ["admin"])),
-    params(("key" = String, Path), OnceHeader),
+    params(("key" = String, Path), OnceHeader, IfMatch),
     request_body(content = RotationRequest, description = "May be empty."),
     responses((status = 200, body = NewSecret), Refused, RefusedOne, RefusedOnce)
 )]
@@ -375,7 +377,7 @@ pub(super) async fn rotate_key(
 /// Removes a key: nobody is let in by it any more. No key removes itself.
 #[utoipa::path(
     delete, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
-    params(("key" = String, Path)), responses((status = 204), Refused, RefusedOne)
+    params(("key" = String, Path), IfMatch), responses((status = 204), Refused, RefusedOne)
 )]
 pub(super) async fn remove_key(
     State(api): State<Arc<Api>>,

@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::body::Body;
-use super::owner::{Asked, Expected, Holder, Items, Meetings, Named, Part, Refused, RefusedOne, Tagged};
+use super::owner::{Asked, Expected, Holder, IfMatch, Items, Meetings, Named, Part, Refused, RefusedOne, Tagged};
 use super::rates::Asking;
 use crate::meetings::{
     MeetingAct, MeetingDetails, MeetingError, MeetingFuture, MeetingStateName, MeetingSummary, TrackName,
@@ -102,7 +102,7 @@ fn place(after: &str) -> Result<MeetingPlace, Problem> {
 /// A meeting: who is in, who is rung until when, how it has ended.
 #[utoipa::path(
     get, path = "/api/v1/meetings/{meeting}", tag = "meetings", security(("api_key" = ["meetings"])),
-    params(("meeting" = String, Path)), responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
+    params(("meeting" = String, Path)), responses((status = 200, body = MeetingDetails, headers(("ETag" = String))), Refused, RefusedOne)
 )]
 pub(super) async fn show_meeting(
     State(api): State<Arc<Api>>,
@@ -179,7 +179,7 @@ fn refusal(meeting: &str, error: MeetingError) -> Problem {
 /// Rings users into a meeting, in the name of its host.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/invite", tag = "meetings", security(("api_key" = ["meetings"])),
-    params(("meeting" = String, Path)), request_body = InviteRequest,
+    params(("meeting" = String, Path), IfMatch), request_body = InviteRequest,
     responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
 )]
 pub(super) async fn invite_to_meeting(
@@ -195,7 +195,7 @@ pub(super) async fn invite_to_meeting(
 /// Mutes the track of a member, until that person unmutes. A shared screen goes on when video is muted; block that.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/mute", tag = "meetings", security(("api_key" = ["meetings"])),
-    params(("meeting" = String, Path)), request_body = TrackRequest,
+    params(("meeting" = String, Path), IfMatch), request_body = TrackRequest,
     responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
 )]
 pub(super) async fn mute_in_meeting(
@@ -211,7 +211,7 @@ pub(super) async fn mute_in_meeting(
 /// Asks a member to unmute: nobody's microphone is opened from outside. Who is not muted is not asked.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/unmute", tag = "meetings", security(("api_key" = ["meetings"])),
-    params(("meeting" = String, Path)), request_body = TrackRequest,
+    params(("meeting" = String, Path), IfMatch), request_body = TrackRequest,
     responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
 )]
 pub(super) async fn unmute_in_meeting(
@@ -227,7 +227,7 @@ pub(super) async fn unmute_in_meeting(
 /// Blocks the track of a member, until the block is lifted: of video the camera and the shared screen.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/block", tag = "meetings", security(("api_key" = ["meetings"])),
-    params(("meeting" = String, Path)), request_body = TrackRequest,
+    params(("meeting" = String, Path), IfMatch), request_body = TrackRequest,
     responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
 )]
 pub(super) async fn block_in_meeting(
@@ -243,7 +243,7 @@ pub(super) async fn block_in_meeting(
 /// Lifts the block of a track, also of a user who is away.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/unblock", tag = "meetings", security(("api_key" = ["meetings"])),
-    params(("meeting" = String, Path)), request_body = TrackRequest,
+    params(("meeting" = String, Path), IfMatch), request_body = TrackRequest,
     responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
 )]
 pub(super) async fn unblock_in_meeting(
@@ -259,7 +259,7 @@ pub(super) async fn unblock_in_meeting(
 /// Takes a member out, or ends its ring; a call of two is over by it.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/kick", tag = "meetings", security(("api_key" = ["meetings"])),
-    params(("meeting" = String, Path)), request_body = KickRequest,
+    params(("meeting" = String, Path), IfMatch), request_body = KickRequest,
     responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
 )]
 pub(super) async fn kick_from_meeting(
@@ -275,7 +275,7 @@ pub(super) async fn kick_from_meeting(
 /// Lifts the bans of a user, who may be invited again.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/unban", tag = "meetings", security(("api_key" = ["meetings"])),
-    params(("meeting" = String, Path)), request_body = UnbanRequest,
+    params(("meeting" = String, Path), IfMatch), request_body = UnbanRequest,
     responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
 )]
 pub(super) async fn unban_in_meeting(
@@ -291,7 +291,7 @@ pub(super) async fn unban_in_meeting(
 /// Ends a meeting for all who are in it, and its rings. One that is over stays as it is.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/end", tag = "meetings", security(("api_key" = ["meetings"])),
-    params(("meeting" = String, Path)), responses((status = 200, body = MeetingDetails), Refused, RefusedOne)
+    params(("meeting" = String, Path), IfMatch), responses((status = 200, body = MeetingDetails, headers(("ETag" = String))), Refused, RefusedOne)
 )]
 pub(super) async fn end_meeting(
     State(api): State<Arc<Api>>,

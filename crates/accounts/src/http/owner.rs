@@ -260,6 +260,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Expected {
     }
 }
 
+/// The header of a route that takes [`Expected`].
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "of the document alone")]
+pub(super) struct IfMatch {
+    /// The `ETag` of the answer that the caller has read, with its quotes: the number of the change that made the thing what it
+    /// is. If it is another by now, nothing is done (412 `stale`). Without it, or with `*`, any will do.
+    #[param(rename = "If-Match", pattern = r#"^("[0-9]{1,19}"|\*)$"#)]
+    if_match: Option<String>,
+}
+
 /// One thing, with its ETag.
 pub(super) struct Tagged<T>(pub(super) u64, pub(super) T);
 

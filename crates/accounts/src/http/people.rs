@@ -3,7 +3,7 @@
 use super::Api;
 use super::names::UserPath;
 use super::owner::{
-    Asked, Devices, Expected, Force, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged,
+    Asked, Devices, Expected, Force, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged,
 };
 use super::unavailable;
 use super::users::UserAnswer;
@@ -51,7 +51,7 @@ pub(super) async fn list_users(
 /// A user.
 #[utoipa::path(
     get, path = "/api/v1/users/{user}", tag = "users", security(("api_key" = ["devices"])),
-    params(("user" = String, Path)), responses((status = 200, body = UserAnswer), Refused, RefusedOne)
+    params(("user" = String, Path)), responses((status = 200, body = UserAnswer, headers(("ETag" = String))), Refused, RefusedOne)
 )]
 pub(super) async fn show_user(
     State(api): State<Arc<Api>>,
@@ -66,7 +66,7 @@ pub(super) async fn show_user(
 /// Removes a user with its missed and past calls. With `force` devices and login links go too, and connections end.
 #[utoipa::path(
     delete, path = "/api/v1/users/{user}", tag = "users", security(("api_key" = ["devices"])),
-    params(("user" = String, Path), Force), responses((status = 204), Refused, RefusedOne)
+    params(("user" = String, Path), Force, IfMatch), responses((status = 204), Refused, RefusedOne)
 )]
 pub(super) async fn remove_user(
     State(api): State<Arc<Api>>,
@@ -126,7 +126,7 @@ pub(super) async fn list_links(
 /// Removes a login link: nobody logs in by it any more. Who has, stays.
 #[utoipa::path(
     delete, path = "/api/v1/login-links/{link}", tag = "users", security(("api_key" = ["devices"])),
-    params(("link" = String, Path)), responses((status = 204), Refused, RefusedOne)
+    params(("link" = String, Path), IfMatch), responses((status = 204), Refused, RefusedOne)
 )]
 pub(super) async fn remove_link(
     State(api): State<Arc<Api>>,

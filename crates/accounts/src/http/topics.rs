@@ -3,7 +3,9 @@
 use super::Api;
 use super::body::Body;
 use super::once::{Once, OnceHeader, RefusedOnce};
-use super::owner::{Asked, Expected, Force, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged, Topics};
+use super::owner::{
+    Asked, Expected, Force, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged, Topics,
+};
 use super::unavailable;
 use crate::access::{ClientId, Identity, check_parent};
 use axum::Json;
@@ -119,7 +121,7 @@ pub(super) async fn create_topic(
 /// A parent topic, and what hangs on it.
 #[utoipa::path(
     get, path = "/api/v1/topics/{topic}", tag = "topics", security(("api_key" = ["topics"])),
-    params(("topic" = String, Path)), responses((status = 200, body = TopicDetails), Refused, RefusedOne)
+    params(("topic" = String, Path)), responses((status = 200, body = TopicDetails, headers(("ETag" = String))), Refused, RefusedOne)
 )]
 pub(super) async fn show_topic(
     State(api): State<Arc<Api>>,
@@ -134,7 +136,7 @@ pub(super) async fn show_topic(
 /// Changes the rule of a parent topic.
 #[utoipa::path(
     patch, path = "/api/v1/topics/{topic}", tag = "topics", security(("api_key" = ["topics"])),
-    params(("topic" = String, Path)), request_body = TopicUpdate,
+    params(("topic" = String, Path), IfMatch), request_body = TopicUpdate,
     responses((status = 200, body = TopicAnswer), Refused, RefusedOne)
 )]
 pub(super) async fn update_topic(
@@ -153,7 +155,7 @@ pub(super) async fn update_topic(
 /// Removes a parent topic: nobody publishes to it any more. With `force` its grants go too.
 #[utoipa::path(
     delete, path = "/api/v1/topics/{topic}", tag = "topics", security(("api_key" = ["topics"])),
-    params(("topic" = String, Path), Force), responses((status = 204), Refused, RefusedOne)
+    params(("topic" = String, Path), Force, IfMatch), responses((status = 204), Refused, RefusedOne)
 )]
 pub(super) async fn remove_topic(
     State(api): State<Arc<Api>>,
@@ -234,7 +236,7 @@ pub(super) async fn create_grant(
 /// Takes the right back, at once.
 #[utoipa::path(
     delete, path = "/api/v1/grants/{group}/{topic}", tag = "topics", security(("api_key" = ["topics"])),
-    params(("group" = String, Path), ("topic" = String, Path)), responses((status = 204), Refused, RefusedOne)
+    params(("group" = String, Path), ("topic" = String, Path), IfMatch), responses((status = 204), Refused, RefusedOne)
 )]
 pub(super) async fn remove_grant(
     State(api): State<Arc<Api>>,

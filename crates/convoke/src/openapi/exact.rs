@@ -1,5 +1,5 @@
 //! Where the derived document says something else than the server does: bodies that may be left out, numbers that have no
-//! sign, and the header of answers that are given again.
+//! sign, the header of answers that are given again, and refusals that a route cannot give.
 
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ pub(super) fn make_exact(document: &mut Value) {
                 body["required"] = json!(false);
             }
             tell_of_replays(operation);
+            leave_out_what_cannot_be(method, operation);
         }
     }
 }
@@ -34,10 +35,28 @@ fn may_be_empty(body: &Value, schemas: &Value) -> bool {
     })
 }
 
+fn takes_header(operation: &Value, name: &str) -> bool {
+    let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+    parameters.any(|parameter| parameter["in"] == "header" && parameter["name"] == name)
+}
+
+/// Refusals are derived by kinds of routes. Who reads only is in nobody's way, without a body there is none too large, and
+/// without an expectation none is wrong.
+fn leave_out_what_cannot_be(method: &str, operation: &mut Value) {
+    let absent = [
+        ("409", method == "get"),
+        ("412", !takes_header(operation, "If-Match")),
+        ("413", operation.get("requestBody").is_none()),
+    ];
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for (status, _) in absent.into_iter().filter(|(_, is_absent)| *is_absent) {
+        responses.remove(status);
+    }
+}
+
 /// Good answers of what is done once say whether they were given before.
 fn tell_of_replays(operation: &mut Value) {
-    let mut parameters = operation["parameters"].as_array().into_iter().flatten();
-    if !parameters.any(|parameter| parameter["name"] == "Idempotency-Key") {
+    if !takes_header(operation, "Idempotency-Key") {
         return;
     }
     let responses = operation["responses"].as_object_mut().into_iter().flatten();
@@ -77,6 +96,25 @@ mod tests {
         assert!(is_free(json!({ "$ref": "#/components/schemas/Free" })));
         assert!(!is_free(json!({ "$ref": "#/components/schemas/Bound" })));
         assert!(!is_free(json!({ "required": ["a"] })));
+    }
+
+    #[test]
+    fn a_route_names_only_refusals_that_it_can_give() {
+        let all = json!({ "200": {}, "409": {}, "412": {}, "413": {} });
+        let statuses = |method, mut operation: Value| {
+            operation["responses"] = all.clone();
+            leave_out_what_cannot_be(method, &mut operation);
+            operation["responses"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(status, _)| status.clone())
+                .collect::<Vec<_>>()
+        };
+        let if_match = json!([{ "in": "header", "name": "If-Match" }]);
+        assert_eq!(statuses("get", json!({})), ["200"]);
+        assert_eq!(statuses("delete", json!({ "parameters": if_match })), ["200", "409", "412"]);
+        assert_eq!(statuses("post", json!({ "requestBody": {} })), ["200", "409", "413"]);
     }
 
     #[test]
