@@ -108,7 +108,7 @@ async fn a_newcomer_comes_from_nothing_to_a_service_that_publishes() -> Result<(
     desk.does("topics create orders-up --rule none")?;
     desk.does("grants create GID_phone orders-up")?;
     let allowed = desk.does("grants test GID_phone@@@d1 publish orders-up/call")?;
-    assert_eq!(allowed, "allowed: the grant GID_phone/orders-up\n");
+    assert_eq!(allowed, "allowed: the grant GID_phone/orders-up, with the right publish\n");
     let refused = desk.types("grants test GID_phone@@@d1 subscribe orders-up/call")?;
     assert_eq!((refused.code, refused.words.as_str()), (Some(1), ""));
     ensure!(refused.data.starts_with("refused: "), "{refused:?}");
@@ -142,6 +142,9 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
         "keys create watch --kind api --scopes channels --secret-file watch.json",
         "users create ann --name Ann",
         "devices create ann --group GID_phone --device d1 --secret-file ann.json",
+        "grants create --user ann orders-up --subscribe --p2p",
+        "keys create billing --kind access --scopes topics --secret-file billing.json",
+        "grants create --key billing orders-up --subscribe",
     ] {
         assert_eq!(desk.does(&format!("{line} --quiet"))?.lines().count(), 0, "{line}");
     }
@@ -153,6 +156,9 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
     desk.does("topics update orders-up --rule both")?;
     desk.does("keys update watch --scopes channels,meetings --note pages")?;
     desk.does("users update ann --name Anna")?;
+    desk.does("grants update --user ann orders-up --subscribe")?;
+    desk.fails("grants update --user ann orders-up", 2, &["remedy: give --publish, --subscribe or --p2p"])?;
+    desk.fails("grants create --user ann orders-up", 1, &["user:ann/orders-up already"])?;
     for (line, pointer, value) in [
         ("groups show GID_phone", "/devices", "1"),
         ("topics show orders-up", "/rule", "\"both\""),
@@ -160,6 +166,9 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
         ("users show ann", "/name", "\"Anna\""),
         ("devices show GID_phone@@@d1", "/user", "\"ann\""),
         ("grants list --group GID_phone", "/items/0/topic", "\"orders-up\""),
+        ("grants show --user ann orders-up", "/rights", "[\"subscribe\"]"),
+        ("grants list --key billing", "/items/0/key", "\"billing\""),
+        ("keys show billing", "/narrowed", "true"),
         ("devices list --user ann", "/items/0/client_id", "\"GID_phone@@@d1\""),
         ("links list --user ann", "/items/0/user", "\"ann\""),
         ("audit list --kind topic --subject orders-up", "/items/0/action", "\"update\""),
@@ -169,6 +178,12 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
         let table = desk.does(line)?;
         ensure!(table.lines().count() > 1 && !table.contains('\x1b'), "{line}: {table}");
     }
+    let table = desk.does("grants list --topic orders-up")?;
+    let rows =
+        ["GID_phone    orders-up  publish", "key:billing  orders-up  subscribe", "user:ann     orders-up  subscribe"];
+    assert_eq!(table, format!("WHO          TOPIC      RIGHTS\n{}\n", rows.join("\n")));
+    let allowed = desk.does("grants test GID_phone@@@d1 subscribe orders-up/#")?;
+    assert_eq!(allowed, "allowed: the grant user:ann/orders-up, with the right subscribe\n");
     let table = desk.does("users list --search ann")?;
     assert_eq!(table, "USER  NAME\nann   Anna\n");
     let changes = desk.does("audit list --kind topic")?;
@@ -178,6 +193,8 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
     let link = desk.reads("links list --user ann")?["items"][0]["link"].as_str().context("no link")?.to_owned();
     for line in [
         "grants remove GID_phone orders-up",
+        "grants remove --user ann orders-up",
+        "grants remove --key billing orders-up",
         "topics remove orders-up",
         "keys remove watch",
         &format!("links remove {link}"),

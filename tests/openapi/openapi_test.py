@@ -24,6 +24,7 @@ ANSWER_WITHIN_S = 10
 NAMES = """
 [parameters]
 "path.client_id" = "GID_phone@@@d1"
+"path.grantee" = "GID_phone"
 "path.group" = "GID_phone"
 "path.key" = "billing"
 "path.topic" = "orders-up"

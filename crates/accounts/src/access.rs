@@ -4,10 +4,12 @@
 //! [`AccessView`] publishes the newest one: a task follows the catalog's revision, workers only read. Devices are not
 //! in it (there may be millions): see [`DeviceDirectory`](crate::login::DeviceDirectory).
 //!
-//! The rules are those of the `reference` profile. Default deny: a device publishes to the parents that its group was
-//! granted and subscribes to nothing; a service has its whole instance; a holder of tokens has what they name. P2P belongs to
-//! services and to such holders, and nobody subscribes to it. A wildcard stays inside one parent topic.
+//! The rules are those of the `reference` profile. Default deny: a device may at each parent topic what its group or its user
+//! was granted there; a holder of tokens has what they name; a service has its whole instance, unless its key is narrowed by
+//! grants: then it has these. To publish, to subscribe and P2P are three rights. Nobody subscribes to P2P. A wildcard stays inside
+//! one parent topic.
 
+mod grants;
 mod names;
 mod p2p;
 mod policy;
@@ -23,24 +25,26 @@ pub use policy::{PublishRefusal, SubscribeRefusal};
 pub use view::AccessView;
 
 pub(crate) use names::is_word;
+pub(crate) use policy::unshared;
 
 use crate::jwt::{Issuers, JwtError};
 use crate::token::{TokenHolder, TokenKey};
 use catalog::{AccessSnapshot, Key, KeyKind, Rule, Scope};
+use grants::Grants;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// The holder of a connection, decided at its login.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
-    /// The holder of an access key: its whole instance.
+    /// The holder of an access key: its whole instance, unless the key is narrowed.
     Service { key_id: String, instance: String },
     /// One device of one user.
     Device {
         client_id: String,
         user: String,
         group: String,
-        /// Topics and filters: of what the group was granted, these only. `None`: all of it.
+        /// Topics and filters: of what was granted, these only. `None`: all of it.
         publishes: Option<Box<[String]>>,
     },
     /// A client by tokens that a service has applied for: what these name.
@@ -48,10 +52,11 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// The owner of the client ids that this identity uses: an account, not one password or key.
+    /// The owner of the client ids that this identity uses: an account, not one password or secret.
     pub fn account(&self) -> String {
         match self {
-            Self::Service { instance, .. } => format!("service:{instance}"),
+            // That of its key: it is not to be another's when the key is narrowed.
+            Self::Service { key_id, instance } => format!("{SERVICE}{instance}/{key_id}"),
             Self::Device { user, .. } => account_of_user(user),
             // Not of one token, which are renewed.
             Self::Tokens(holder) => match &holder.user {
@@ -69,9 +74,10 @@ impl Identity {
 
 /// Whether the account of an [`Identity`] is that of a service.
 pub fn is_account_of_service(account: &str) -> bool {
-    account.starts_with("service:")
+    account.starts_with(SERVICE)
 }
 
+const SERVICE: &str = "service:";
 /// Of clients whose tokens name no client id,
 const TOKENS: &str = "tokens:";
 /// and of those that have one which names theirs.
@@ -82,11 +88,10 @@ pub fn is_account_of_tokens(account: &str) -> bool {
     account.starts_with(TOKENS) || account.starts_with(BOUND_TOKENS)
 }
 
-/// Whether a login of this account goes on with the session that the holder has under the same client id. A client id that
-/// came to tokens which name it is not for others any more.
-pub fn takes_over(account: &str, holder: &str) -> bool {
-    let bound = account.strip_prefix(BOUND_TOKENS);
-    account == holder || bound.is_some() && bound == holder.strip_prefix(TOKENS)
+/// Of whatever key; before accounts named the keys, all services of an instance had one.
+fn is_service_of(instance: &str, account: &str) -> bool {
+    let rest = account.strip_prefix(SERVICE).and_then(|rest| rest.strip_prefix(instance));
+    rest.is_some_and(|key| key.is_empty() || key.starts_with('/'))
 }
 
 /// Whether it is that of a user, whose devices they are.
@@ -157,7 +162,7 @@ pub struct Access {
     rule_by_parent: HashMap<String, Rule>,
     /// Of both kinds.
     key_by_id: HashMap<String, Key>,
-    parents_by_group: HashMap<String, HashSet<String>>,
+    grants: Grants,
     /// Tokens that were revoked, and JWTs.
     revoked: HashSet<Uuid>,
 }
@@ -168,17 +173,13 @@ impl Access {
         let groups = snapshot.groups.into_iter().map(|group| group.group);
         let parents = snapshot.parents.into_iter().map(|parent| (parent.parent, parent.rule));
         let keys = snapshot.keys.into_iter().map(|key| (key.key_id.clone(), key));
-        let mut parents_by_group: HashMap<String, HashSet<String>> = HashMap::new();
-        for grant in snapshot.grants {
-            parents_by_group.entry(grant.group).or_default().insert(grant.parent);
-        }
         Self {
             config,
             revision: snapshot.revision,
             groups: groups.filter(|group| check_group_id(group).is_ok()).collect(),
             rule_by_parent: parents.filter(|(parent, _)| check_parent(parent).is_ok()).collect(),
             key_by_id: keys.collect(),
-            parents_by_group,
+            grants: snapshot.grants.into_iter().collect(),
             revoked: snapshot.revoked_tokens.into_iter().collect(),
         }
     }
@@ -240,8 +241,28 @@ impl Access {
         self.key(key_id).is_some_and(|key| key.scopes.allow(scope))
     }
 
-    fn is_granted(&self, group: &str, parent: &str) -> bool {
-        self.parents_by_group.get(group).is_some_and(|parents| parents.contains(parent))
+    /// Whether a login goes on with the session that an account has under the same client id. A service with its whole instance
+    /// goes on with those of all services, a narrowed one with its own. A client id that came to tokens which name it is not for
+    /// others any more.
+    #[must_use]
+    pub fn takes_over(&self, who: &Identity, holder: &str) -> bool {
+        let account = who.account();
+        let bound = account.strip_prefix(BOUND_TOKENS);
+        let is_whole = |key_id| !self.is_narrowed(key_id);
+        account == holder
+            || bound.is_some() && bound == holder.strip_prefix(TOKENS)
+            || matches!(who, Identity::Service { key_id, instance } if is_whole(key_id) && is_service_of(instance, holder))
+    }
+
+    /// Whether a login ends what clients with tokens have under the same client id. A service has its whole instance, and with it
+    /// the ids under which they have come; one that is a user's device now is the user's.
+    #[must_use]
+    pub fn ends_tokens(&self, who: &Identity) -> bool {
+        match who {
+            Identity::Service { key_id, .. } => !self.is_narrowed(key_id),
+            Identity::Device { .. } => true,
+            Identity::Tokens(_) => false,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod device_orders;
 mod devices;
 mod failures;
 mod gate;
+mod grants;
 mod groups;
 mod jwts;
 mod keys;
@@ -171,9 +172,9 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(groups::show_group, groups::remove_group))
         .routes(routes!(topics::list_topics, topics::create_topic))
         .routes(routes!(topics::show_topic, topics::update_topic, topics::remove_topic))
-        .routes(routes!(topics::list_grants, topics::create_grant))
-        .routes(routes!(topics::remove_grant))
-        .routes(routes!(topics::test_grant))
+        .routes(routes!(grants::list_grants, grants::create_grant))
+        .routes(routes!(grants::show_grant, grants::update_grant, grants::remove_grant))
+        .routes(routes!(grants::test_grant))
         .routes(routes!(keys::list_keys, keys::create_key))
         .routes(routes!(keys::show_key, keys::update_key, keys::remove_key))
         .routes(routes!(keys::rotate_key))

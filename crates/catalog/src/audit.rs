@@ -4,7 +4,7 @@
 //! what the catalog says. Each has a number; numbers rise in the order of the commits, and may have gaps.
 
 use crate::{
-    CatalogError, CatalogFuture, Device, Grant, Group, Key, LoginLink, ParentTopic, RevokedToken, Scopes, User,
+    CatalogError, CatalogFuture, Device, Grant, Grantee, Group, Key, LoginLink, ParentTopic, RevokedToken, Scopes, User,
 };
 use serde_json::Value;
 use std::fmt;
@@ -102,8 +102,14 @@ pub enum Change {
         parent: String,
         force: bool,
     },
+    /// The first one of an access key narrows the key for good: from then on it may do what its grants name.
     CreateGrant(Grant),
-    RemoveGrant(Grant),
+    /// Gives it these rights and no others.
+    UpdateGrant(Grant),
+    RemoveGrant {
+        grantee: Grantee,
+        parent: String,
+    },
     CreateKey(Key),
     UpdateKey {
         key_id: String,
@@ -115,12 +121,13 @@ pub enum Change {
         secret: String,
         previous_until_ms: u64,
     },
+    /// With its grants.
     RemoveKey {
         key_id: String,
     },
     /// Creates or renames.
     PutUser(User),
-    /// With its outcomes and past calls; with `force`, its devices and links too.
+    /// With its outcomes and past calls; with `force`, its devices, links and grants too.
     RemoveUser {
         user: String,
         force: bool,
@@ -310,7 +317,7 @@ impl Kind {
 pub struct ChangeRow {
     pub number: u64,
     pub kind: Kind,
-    /// Its id; of a grant `<group>/<parent>`.
+    /// Its id; of a grant its [name](Grant::name).
     pub subject: String,
     pub cuts: Vec<Cut>,
 }

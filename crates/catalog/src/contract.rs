@@ -116,6 +116,9 @@ macro_rules! catalog_contract {
                 what_is_as_it_is_wished_changes_nothing
                 another_thing_of_the_same_name_is_refused
                 what_is_in_use_goes_only_by_force_and_takes_what_uses_it_with_it
+                a_grant_is_of_a_group_a_user_or_an_access_key_and_goes_with_it
+                the_rights_of_a_grant_are_changed_and_no_others_are_touched
+                the_first_grant_of_a_key_narrows_it_for_good
                 a_user_goes_with_all_that_is_its_own
                 a_change_of_what_was_changed_meanwhile_is_refused
                 a_key_has_two_secrets_for_a_while

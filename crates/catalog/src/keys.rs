@@ -66,6 +66,11 @@ impl Scopes {
         self.0 == 0
     }
 
+    #[must_use]
+    fn without(self, scopes: &[Scope]) -> Self {
+        self.iter().filter(|scope| !scopes.contains(scope)).collect()
+    }
+
     pub fn iter(self) -> impl Iterator<Item = Scope> {
         Scope::ALL.into_iter().filter(move |scope| self.0 & scope.bit() != 0)
     }
@@ -126,6 +131,8 @@ pub struct Key {
     /// `None`: it lasts until it is removed.
     pub expires_at_ms: Option<u64>,
     pub disabled: bool,
+    /// An access key that has, or had, a grant: it may do on MQTT what its grants name, and nothing else.
+    pub is_narrowed: bool,
     /// The newest first. At most [`SECRETS_MAX`](Self::SECRETS_MAX), so that there is an old one while a new one is handed out.
     pub secrets: Vec<KeySecret>,
 }
@@ -133,6 +140,12 @@ pub struct Key {
 impl Key {
     pub const SECRETS_MAX: usize = 2;
     pub const NOTE_CHARS_MAX: usize = 200;
+
+    /// What it may administer. A narrowed key grants nothing, and applies for no tokens: it would not be narrowed.
+    #[must_use]
+    pub fn administers(&self) -> Scopes {
+        if self.is_narrowed { self.scopes.without(&[Scope::Topics, Scope::Admin]) } else { self.scopes }
+    }
 
     /// When this secret of the key ends, by itself or with the key; `None`: never.
     #[must_use]
@@ -161,6 +174,7 @@ impl From<crate::AccessKey> for Key {
             created_at_ms: key.created_at_ms,
             expires_at_ms: None,
             disabled: false,
+            is_narrowed: false,
             secrets: vec![secret],
         }
     }
@@ -180,6 +194,7 @@ impl From<crate::ApiKey> for Key {
             created_at_ms: 0,
             expires_at_ms: None,
             disabled: false,
+            is_narrowed: false,
             secrets,
         }
     }

@@ -12,6 +12,7 @@ pub mod answers;
 pub mod audit;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod grants;
 pub mod keys;
 pub mod limits;
 pub mod meetings;
@@ -27,6 +28,7 @@ pub use audit::{
     Actor, Applied, ApplyError, Audit, AuditEntry, AuditPage, AuditRow, By, Change, ChangeRow, Cut, KeyUpdate, Kind,
     Note, Order, Page, Row, Uses,
 };
+pub use grants::{Grant, GrantFilter, Grantee, Right, Rights};
 pub use keys::{Key, KeyKind, KeySecret, Scope, Scopes};
 pub use meetings::{
     CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingHead,
@@ -36,7 +38,7 @@ pub use meetings::{
 
 pub use presence::{ClientOnline, OnlineEvent, OnlineKind, Presence, PresenceChanges};
 pub use seeds::{Origin, Seed, Seeded, Seeds};
-pub use topics::{AccessKey, AccessSnapshot, Grant, GrantFilter, Group, ParentTopic, RevokedToken, Rule, Topics};
+pub use topics::{AccessKey, AccessSnapshot, Group, ParentTopic, RevokedToken, Rule, Topics};
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
 

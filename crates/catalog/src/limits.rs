@@ -36,6 +36,8 @@ pub const AUDIT_OF_MEETINGS_MAX: u32 = 1_000_000;
 pub const REVOKED_TOKENS_MAX: u32 = 20_000;
 /// A revoked token is forgotten so long after its time: a clock may be set back.
 pub const REVOKED_TOKEN_KEEP_MS: u64 = DAY_MS;
+/// Grants of all kinds: all of them are in memory, and are read anew when a rule of access changes.
+pub const GRANTS_MAX: u32 = 20_000;
 /// How long the answer to a request with an idempotency key is kept.
 pub const ANSWER_KEEP_MS: u64 = DAY_MS;
 /// Answers that are kept for one caller; the oldest go first.

@@ -37,7 +37,7 @@ impl Origin {
 pub enum Seed {
     Group(Group),
     Parent(ParentTopic),
-    /// Not made while its group or its parent topic is gone.
+    /// Not made while its group, user or key, or its parent topic is gone. It narrows no key.
     Grant(Grant),
     AccessKey(AccessKey),
     User(User),
@@ -64,7 +64,7 @@ impl Seed {
         match self {
             Self::Group(group) => group.group.clone(),
             Self::Parent(parent) => parent.parent.clone(),
-            Self::Grant(grant) => format!("{}/{}", grant.group, grant.parent),
+            Self::Grant(grant) => grant.name(),
             Self::AccessKey(key) => key.key_id.clone(),
             Self::User(user) => user.user.clone(),
             Self::Link(link) => link.link_id.clone(),

@@ -63,6 +63,7 @@ mod checkpoint;
 mod commit;
 mod devices;
 mod fault;
+mod grants;
 mod keys;
 mod links;
 mod meetings;

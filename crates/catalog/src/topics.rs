@@ -2,6 +2,7 @@
 
 use crate::CatalogFuture;
 use crate::audit::{Page, Row, Uses};
+use crate::grants::{Grant, GrantFilter, Grantee};
 use crate::keys::Key;
 use std::fmt;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ pub trait Topics: Send + Sync {
     fn put_group(&self, group: Group) -> CatalogFuture<'_, ()>;
     fn put_parent(&self, parent: ParentTopic) -> CatalogFuture<'_, ()>;
     fn put_access_key(&self, key: AccessKey) -> CatalogFuture<'_, ()>;
+    /// One that is there stays as it is. It narrows no key.
     fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()>;
     fn groups(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Group>>>;
     /// With what hangs on it.
@@ -23,7 +25,8 @@ pub trait Topics: Send + Sync {
     fn parents(&self, page: Page) -> CatalogFuture<'_, Vec<Row<ParentTopic>>>;
     /// With what hangs on it. The name is found without regard to case.
     fn parent(&self, parent: &str) -> CatalogFuture<'_, Option<(Row<ParentTopic>, Uses)>>;
-    /// In the order of `<group>/<parent>`, which is what [`Page::after`] names.
+    fn grant(&self, grantee: &Grantee, parent: &str) -> CatalogFuture<'_, Option<Row<Grant>>>;
+    /// In the order of [`Grant::name`], which is what [`Page::after`] names.
     fn grants(&self, filter: GrantFilter, page: Page) -> CatalogFuture<'_, Vec<Row<Grant>>>;
 }
 
@@ -65,20 +68,6 @@ impl fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessKey").field("key_id", &self.key_id).finish_non_exhaustive()
     }
-}
-
-/// The right of a group's end users to publish to an upstream parent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    pub group: String,
-    pub parent: String,
-}
-
-/// Which grants are listed; `None`: all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GrantFilter {
-    pub group: Option<String>,
-    pub parent: Option<String>,
 }
 
 /// All rules of access at one revision.

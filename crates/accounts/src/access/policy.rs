@@ -3,7 +3,7 @@
 use super::names::is_word;
 use super::{Access, Identity, P2pTopic};
 use crate::token::resource;
-use catalog::Scope;
+use catalog::{Right, Scope};
 
 /// Why a PUBLISH is refused. End users get the same answer for unknown and forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -16,7 +16,7 @@ pub enum PublishRefusal {
     BadReceiver,
     #[error("the parent topic does not exist; apply for it first")]
     UnknownParent,
-    #[error("this device was not granted the topic")]
+    #[error("the topic was not granted")]
     NotGranted,
     #[error("this access key is disabled, or lacks the scope topics")]
     Scope,
@@ -39,7 +39,7 @@ pub enum SubscribeRefusal {
     P2p,
     #[error("the parent topic does not exist; apply for it first")]
     UnknownParent,
-    #[error("devices receive P2P messages only")]
+    #[error("the filter was not granted")]
     NotGranted,
     #[error("this access key is disabled, or lacks the scope topics")]
     Scope,
@@ -62,10 +62,13 @@ impl Access {
         let parent = first_level(topic);
         match who {
             Identity::Service { key_id, .. } if !self.key_allows(key_id, Scope::Topics) => Err(PublishRefusal::Scope),
-            Identity::Service { .. } => self.owner_may_publish(topic),
-            Identity::Device { group, publishes, .. } => {
-                self.device_may_publish(group, parent, topic)?;
-                is_named(publishes.as_deref(), topic)
+            Identity::Service { key_id, .. } if !self.is_narrowed(key_id) => self.owner_may_publish(topic),
+            Identity::Service { .. } => self.granted_to_publish(who, parent, topic),
+            Identity::Device { publishes, .. } => {
+                self.granted_to_publish(who, parent, topic)?;
+                is_named(publishes.as_deref(), |one| resource::matches(one, topic))
+                    .then_some(())
+                    .ok_or(PublishRefusal::NotGranted)
             }
             Identity::Tokens(holder) if self.rule_of(parent).is_some() && self.holder_may_write(holder, topic) => {
                 Ok(())
@@ -86,9 +89,10 @@ impl Access {
         if self.rule_of(first_level(topic)).is_some() { Ok(()) } else { Err(PublishRefusal::UnknownParent) }
     }
 
-    fn device_may_publish(&self, group: &str, parent: &str, topic: &str) -> Result<(), PublishRefusal> {
-        let granted = self.rule_of(parent).is_some() && self.is_granted(group, parent);
-        if granted && !P2pTopic::is_p2p(topic) { Ok(()) } else { Err(PublishRefusal::NotGranted) }
+    fn granted_to_publish(&self, who: &Identity, parent: &str, topic: &str) -> Result<(), PublishRefusal> {
+        let right = if P2pTopic::is_p2p(topic) { Right::P2p } else { Right::Publish };
+        let granted = self.rule_of(parent).is_some() && self.is_granted(who, parent, right);
+        if granted { Ok(()) } else { Err(PublishRefusal::NotGranted) }
     }
 
     fn check_topic(&self, topic: &str) -> Result<(), PublishRefusal> {
@@ -110,12 +114,20 @@ impl Access {
     /// The first rule that is broken.
     pub fn may_subscribe(&self, who: &Identity, filter: &str) -> Result<(), SubscribeRefusal> {
         let filter = unshared(filter);
+        let granted = || self.is_granted(who, first_level(filter), Right::Subscribe);
         match who {
-            Identity::Device { .. } => return Err(SubscribeRefusal::NotGranted),
             Identity::Service { key_id, .. } if !self.key_allows(key_id, Scope::Topics) => {
                 return Err(SubscribeRefusal::Scope);
             }
-            Identity::Service { .. } | Identity::Tokens(_) => {}
+            Identity::Service { key_id, .. } if self.is_narrowed(key_id) && !granted() => {
+                return Err(SubscribeRefusal::NotGranted);
+            }
+            Identity::Device { publishes, .. }
+                if !granted() || !is_named(publishes.as_deref(), |one| resource::covers(one, filter)) =>
+            {
+                return Err(SubscribeRefusal::NotGranted);
+            }
+            Identity::Service { .. } | Identity::Device { .. } | Identity::Tokens(_) => {}
         }
         if filter.starts_with('$') {
             return Err(SubscribeRefusal::Reserved);
@@ -145,10 +157,9 @@ impl Access {
     }
 }
 
-/// Whether the topic is one of those that a login was narrowed to.
-fn is_named(publishes: Option<&[String]>, topic: &str) -> Result<(), PublishRefusal> {
-    let is_named = publishes.is_none_or(|named| named.iter().any(|one| resource::matches(one, topic)));
-    if is_named { Ok(()) } else { Err(PublishRefusal::NotGranted) }
+/// Whether it is inside what a login was narrowed to.
+fn is_named(narrowed_to: Option<&[String]>, is_inside: impl Fn(&str) -> bool) -> bool {
+    narrowed_to.is_none_or(|named| named.iter().any(|one| is_inside(one)))
 }
 
 fn first_level(topic: &str) -> &str {
@@ -160,7 +171,7 @@ fn is_wildcard(level: &str) -> bool {
 }
 
 /// `$share/<name>/<filter>` (5.0 section 4.8.2).
-fn unshared(filter: &str) -> &str {
+pub(crate) fn unshared(filter: &str) -> &str {
     let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
     shared.map_or(filter, |(_, inner)| inner)
 }

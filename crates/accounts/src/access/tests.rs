@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::*;
-use catalog::{AccessKey, Grant, Group, Key, ParentTopic, Scopes, SqliteCatalog, Topics};
+use catalog::{AccessKey, Grant, Grantee, Group, Key, ParentTopic, Rights, Scopes, SqliteCatalog, Topics};
 use std::sync::Arc;
 
 fn group(group: &str) -> Group {
@@ -12,8 +12,8 @@ fn parent(parent: &str, rule: Rule) -> ParentTopic {
     ParentTopic { parent: parent.to_owned(), rule }
 }
 
-fn grant(group: &str, parent: &str) -> Grant {
-    Grant { group: group.to_owned(), parent: parent.to_owned() }
+fn grant(grantee: Grantee, parent: &str, rights: &str) -> Grant {
+    Grant { grantee, parent: parent.to_owned(), rights: Rights::parse(rights).unwrap() }
 }
 
 fn access() -> Access {
@@ -25,8 +25,21 @@ fn access() -> Access {
             parent("meeting-down", Rule::FromQueue),
             parent(&"p".repeat(64), Rule::None),
         ],
-        keys: vec![key("LTAItest", Scopes::of_service()), key("narrow", [Scope::Devices].into_iter().collect())],
-        grants: vec![grant("GID_test", "meeting-up"), grant("GID_test", "not-made")],
+        keys: vec![
+            key("LTAItest", Scopes::of_service()),
+            key("narrow", [Scope::Devices].into_iter().collect()),
+            Key { is_narrowed: true, ..key("granted", Scopes::of_service()) },
+            Key { is_narrowed: true, ..key("nothing", Scopes::of_service()) },
+        ],
+        grants: vec![
+            Grant::to_publish("GID_test", "meeting-up"),
+            Grant::to_publish("GID_test", "not-made"),
+            grant(Grantee::Group("GID_read".to_owned()), "meeting-up", "subscribe"),
+            grant(Grantee::User("bob".to_owned()), "meeting-down", "p2p"),
+            grant(Grantee::User("bob".to_owned()), "meeting-up", "subscribe"),
+            grant(Grantee::Key("granted".to_owned()), "meeting-up", "subscribe"),
+            grant(Grantee::Key("granted".to_owned()), "meeting-down", "publish p2p"),
+        ],
         revoked_tokens: Vec::new(),
     };
     Access::new(AccessConfig::default(), snapshot)
@@ -46,8 +59,13 @@ fn service_of(key_id: &str) -> Identity {
 }
 
 fn device(group: &str) -> Identity {
-    let (client_id, user) = (format!("{group}@@@a"), "ann".to_owned());
-    Identity::Device { client_id, user, group: group.to_owned(), publishes: None }
+    device_of("ann", group, None)
+}
+
+fn device_of(user: &str, group: &str, narrowed_to: Option<&[&str]>) -> Identity {
+    let (client_id, user) = (format!("{group}@@@a"), user.to_owned());
+    let publishes = narrowed_to.map(|named| named.iter().map(|one| (*one).to_owned()).collect());
+    Identity::Device { client_id, user, group: group.to_owned(), publishes }
 }
 
 #[test]
@@ -187,8 +205,76 @@ fn wildcards_stay_inside_a_parent_and_nobody_subscribes_to_p2p() {
     assert_eq!(allowed(&format!("meeting-up/{}", "x".repeat(54))), Err(SubscribeRefusal::TooLong));
 }
 
+/// Who, what it may publish, and what it may subscribe to, of the topics below.
 #[test]
-fn a_device_subscribes_to_nothing() {
+fn each_right_is_one_of_its_own_and_a_device_has_those_of_its_group_and_of_its_user() {
+    const UP: &str = "meeting-up/create";
+    const P2P: &str = "meeting-down/p2p/GID_test@@@b/x";
+    const P2P_UP: &str = "meeting-up/p2p/GID_test@@@b";
+    let publishes = [UP, "meeting-down/x", P2P, P2P_UP, "not-made/x"];
+    let filters = ["meeting-up/#", "meeting-up/+/x", "$share/all/meeting-up", "meeting-down/#"];
+    let inside = ["meeting-up/#", "meeting-up/+/x", "$share/all/meeting-up"];
+    let table: [(Identity, &[&str], &[&str]); 10] = [
+        (device_of("ann", "GID_none", None), &[], &[]),
+        (device_of("ann", "GID_test", None), &[UP], &[]),
+        (device_of("ann", "GID_read", None), &[], &inside),
+        (device_of("bob", "GID_none", None), &[P2P], &inside),
+        (device_of("bob", "GID_test", None), &[UP, P2P], &inside),
+        // A JWT narrows all three rights, and gives none.
+        (device_of("bob", "GID_test", Some(&["meeting-up/#"])), &[UP], &inside),
+        (device_of("bob", "GID_test", Some(&["meeting-up/+/x", "meeting-down/p2p/#"])), &[P2P], &["meeting-up/+/x"]),
+        (device_of("bob", "GID_test", Some(&[])), &[], &[]),
+        (service_of("granted"), &["meeting-down/x", P2P], &inside),
+        (service_of("nothing"), &[], &[]),
+    ];
+    let access = access();
+    for (who, may_publish, may_subscribe) in table {
+        let published: Vec<_> = publishes.into_iter().filter(|topic| access.may_publish(&who, topic).is_ok()).collect();
+        let subscribed: Vec<_> =
+            filters.into_iter().filter(|filter| access.may_subscribe(&who, filter).is_ok()).collect();
+        assert_eq!((published.as_slice(), subscribed.as_slice()), (may_publish, may_subscribe), "{who:?}");
+    }
+}
+
+#[test]
+fn no_grant_gives_another_ones_p2p_or_more_than_one_parent() {
+    let refused = [
+        ("meeting-up/p2p/#", SubscribeRefusal::P2p),
+        ("meeting-up/p2p/GID_test@@@b", SubscribeRefusal::P2p),
+        ("#", SubscribeRefusal::NotGranted),
+        ("+/create", SubscribeRefusal::NotGranted),
+        ("$SYS/#", SubscribeRefusal::NotGranted),
+        ("unknown/#", SubscribeRefusal::NotGranted),
+        ("meeting-up//#", SubscribeRefusal::BadLevel),
+    ];
+    for who in [device_of("bob", "GID_test", None), service_of("granted")] {
+        for (filter, expected) in refused {
+            assert_eq!(access().may_subscribe(&who, filter), Err(expected), "{filter} {who:?}");
+        }
+        assert_eq!(access().may_publish(&who, "unknown/x"), Err(PublishRefusal::NotGranted));
+        assert_eq!(access().may_publish(&who, "meeting-down/p2p/nobody"), Err(PublishRefusal::BadReceiver));
+    }
+}
+
+#[test]
+fn a_narrowed_key_has_an_account_of_its_own_and_others_take_over_nothing_of_it() {
+    let access = access();
+    let (whole, granted, nothing) = (service(), service_of("granted"), service_of("nothing"));
+    let before = "service:convoke".to_owned();
+    let takes = |who: &Identity| {
+        [before.clone(), whole.account(), granted.account(), nothing.account(), "user:ann".to_owned()]
+            .map(|holder| access.takes_over(who, &holder))
+    };
+    assert_eq!(takes(&whole), [true, true, true, true, false]);
+    assert_eq!(takes(&granted), [false, false, true, false, false]);
+    assert_eq!(takes(&nothing), [false, false, false, true, false]);
+    assert!(!access.takes_over(&whole, "service:convoke2/LTAItest"), "another instance");
+    assert_eq!([&whole, &granted, &device("GID_test")].map(|who| access.ends_tokens(who)), [true, false, true]);
+    assert!(is_account_of_service(&granted.account()));
+}
+
+#[test]
+fn a_device_without_the_right_subscribes_to_nothing() {
     for filter in ["meeting-up/#", "meeting-down/p2p/GID_test@@@a/#", "#", "unknown", "$share/x/meeting-up/#", "$SYS/#"]
     {
         assert_eq!(access().may_subscribe(&device("GID_test"), filter), Err(SubscribeRefusal::NotGranted), "{filter}");
@@ -208,7 +294,7 @@ async fn the_view_follows_the_catalog() {
     assert!(!view.load().has_group("GID_test"));
     catalog.put_group(group("GID_test")).await.unwrap();
     catalog.put_parent(parent("meeting-up", Rule::Both)).await.unwrap();
-    catalog.put_grant(grant("GID_test", "meeting-up")).await.unwrap();
+    catalog.put_grant(Grant::to_publish("GID_test", "meeting-up")).await.unwrap();
     view.reached(catalog.access().await.unwrap().revision).await;
     assert_eq!(view.load().may_publish(&device("GID_test"), "meeting-up/create"), Ok(()));
     assert_eq!(view.load().rule_of("meeting-up"), Some(Rule::Both));

@@ -46,8 +46,8 @@ impl Access {
         let owner_key = token.applicant.owner_key.as_deref();
         let of_owner = token.applicant.key_id.is_none() && owner_key == Some(&*self.config.owner_key);
         let may = |key: &Key| {
-            let may_name_users = token.user.is_none() || key.scopes.allow(Scope::Devices);
-            key.scopes.allow(Scope::Topics) && may_name_users
+            let scopes = key.administers();
+            scopes.allow(Scope::Topics) && (token.user.is_none() || scopes.allow(Scope::Devices))
         };
         if of_owner || self.applicant(token).is_some_and(may) { Ok(()) } else { Err(TokenError::Account) }
     }

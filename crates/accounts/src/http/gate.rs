@@ -141,7 +141,10 @@ impl Gate {
         };
         drop(turn);
         let key = key.filter(|key| !key.value.disabled && self.is_secret_of(&key.value, &hash));
-        Ok(key.map(|Row { value, changed }| (Actor::Key(value.key_id), value.scopes, Some(changed))))
+        Ok(key.map(|Row { value, changed }| {
+            let scopes = value.administers();
+            (Actor::Key(value.key_id), scopes, Some(changed))
+        }))
     }
 
     /// In constant time for each of its secrets.

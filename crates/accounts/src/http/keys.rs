@@ -145,6 +145,8 @@ pub(super) struct KeyAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at_ms: Option<u64>,
     disabled: bool,
+    /// It has, or had, a grant, and may do on MQTT what its grants name alone; it administers no topics.
+    narrowed: bool,
     /// The newest first.
     secrets: Vec<SecretAnswer>,
 }
@@ -184,6 +186,7 @@ fn shown(key: Key) -> KeyAnswer {
         created_at_ms: key.created_at_ms,
         expires_at_ms: key.expires_at_ms,
         disabled: key.disabled,
+        narrowed: key.is_narrowed,
     }
 }
 
@@ -257,6 +260,7 @@ pub(super) async fn create_key(
         created_at_ms: api.now_ms(),
         expires_at_ms: request.expires_at_ms,
         disabled: false,
+        is_narrowed: false,
         secrets: vec![KeySecret { generation: 1, secret: kept, valid_until_ms: None }],
     };
     let answer = NewSecret { key: key_id, secret, generation: 1 };

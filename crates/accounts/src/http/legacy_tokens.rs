@@ -184,7 +184,8 @@ impl Api {
             expires_at_ms: expires.parse().map_err(|_| bad("expireTime is in milliseconds since 1970"))?,
             client_id: pairs.find("clientId").ok().map(str::to_owned),
         };
-        let issued = self.issue_token(&Actor::Key(key.key_id), key.scopes, wish).await;
+        let scopes = key.administers();
+        let issued = self.issue_token(&Actor::Key(key.key_id), scopes, wish).await;
         issued.map(|(text, _)| Reply::done(Some(text))).map_err(|problem| {
             let is_wish_wrong = problem.status() == StatusCode::BAD_REQUEST;
             refused(if is_wish_wrong { code::PARAMETERS } else { code::NOT_CREATED }, &problem)
@@ -214,7 +215,7 @@ impl Api {
             let problem = self.state.gate.wrong_signature(Source::of(&pairs.parts), words);
             refused(code::SIGNATURE, &problem)
         })?;
-        if key.scopes.allow(Scope::Topics) {
+        if key.administers().allow(Scope::Topics) {
             return Ok(key);
         }
         Err(Reply::refused(code::SIGNATURE, "the access key lacks the scope topics"))

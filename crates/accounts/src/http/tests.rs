@@ -528,7 +528,7 @@ fn the_document_names_every_route_with_its_answers() {
         "/api/v1/devices/{client_id}/revoke",
         "/api/v1/devices:query",
         "/api/v1/grants",
-        "/api/v1/grants/{group}/{topic}",
+        "/api/v1/grants/{grantee}/{topic}",
         "/api/v1/grants:test",
         "/api/v1/groups",
         "/api/v1/groups/{group}",

@@ -55,7 +55,7 @@ pub(crate) fn matches(resource: &str, topic: &str) -> bool {
 }
 
 /// Whether all that the filter matches is matched by the resource. A topic name is a filter that matches itself alone.
-pub(super) fn covers(resource: &str, filter: &str) -> bool {
+pub(crate) fn covers(resource: &str, filter: &str) -> bool {
     let (mut wide, mut narrow) = (resource.split('/'), filter.split('/'));
     loop {
         match (wide.next(), narrow.next()) {

@@ -1,6 +1,6 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
-use accounts::access::{ClientId, Identity, is_account_of_tokens, takes_over};
+use accounts::access::{ClientId, Identity, is_account_of_tokens};
 use accounts::login::{self, Credential, Login, LoginError, LoginStep};
 use accounts::token::TokenError;
 use catalog::Scope;
@@ -77,10 +77,10 @@ impl Worker {
         // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
         self.clients.end_if_over(&client_id, self.now.over());
-        if let Some(holder) = self.clients.holder_of(&client_id).filter(|holder| !takes_over(&account, holder)) {
-            // A service has its whole instance, and with it the ids under which clients with tokens have come; one that is a
-            // user's device now is the user's.
-            if is_account_of_tokens(&account) || !is_account_of_tokens(holder) {
+        let access = self.shared.access.load();
+        let is_anothers = |holder: &&str| !access.takes_over(&identity, holder);
+        if let Some(holder) = self.clients.holder_of(&client_id).filter(is_anothers) {
+            if !is_account_of_tokens(holder) || !access.ends_tokens(&identity) {
                 return self.refuse(key, ReasonCode::NOT_AUTHORIZED);
             }
             if self.clients.has_no_room_for(&request, &account) {
@@ -99,7 +99,6 @@ impl Worker {
         // 3. The session, and in the log what changes.
         let Some(peer) = self.connections.peer_of(key) else { return };
         let connection_id: Box<str> = uuid::Uuid::now_v7().simple().to_string().into();
-        let access = self.shared.access.load();
         let may = |filter: &str| access.may_subscribe(&identity, filter).is_ok();
         let opened = self.clients.open(key, &request, &account, (&connection_id, &peer.to_string()), &may, self.now);
         let opened = match opened {

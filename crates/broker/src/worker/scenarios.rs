@@ -275,7 +275,7 @@ async fn seed(catalog: &dyn Catalog) {
     catalog.put_group(Group { group: "GID_dev".into() }).await.unwrap();
     for (parent, rule) in [(TO_QUEUE, Rule::ToQueue), ("chat", Rule::None)] {
         catalog.put_parent(ParentTopic { parent: parent.into(), rule }).await.unwrap();
-        catalog.put_grant(Grant { group: "GID_dev".into(), parent: parent.into() }).await.unwrap();
+        catalog.put_grant(Grant::to_publish("GID_dev", parent)).await.unwrap();
     }
     catalog.put_access_key(access_key()).await.unwrap();
     for client_id in [ALICE, BOB] {

@@ -65,7 +65,7 @@ fn who_holds_a_client_id_is_known_as_long_as_there_is_a_session() {
     let holder = |client_id| world.broker().holder_of(client_id).blocking_recv().unwrap().map(String::from);
     assert_eq!(holder(SERVICE), None);
     let service = world.connect(Profile::passing(SERVICE));
-    assert_eq!(holder(SERVICE).as_deref(), Some("service:convoke"));
+    assert_eq!(holder(SERVICE).as_deref(), Some("service:convoke/LTAItest"));
     service.disconnect();
     world.until("the session ends with its connection", |stats| stats.sessions == 0);
     assert_eq!(holder(SERVICE), None);
@@ -73,7 +73,7 @@ fn who_holds_a_client_id_is_known_as_long_as_there_is_a_session() {
         world.connect(Profile::of(client_id)).disconnect();
     }
     world.until("both are off", |stats| stats.connections == 0);
-    assert_eq!(holder(SERVICE).as_deref(), Some("service:convoke"));
+    assert_eq!(holder(SERVICE).as_deref(), Some("service:convoke/LTAItest"));
     assert_eq!(holder(ALICE).as_deref(), Some("user:alice"));
 }
 

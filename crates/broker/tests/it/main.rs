@@ -7,6 +7,7 @@ mod busy;
 mod crashes;
 mod durability;
 mod expiry;
+mod grants;
 mod jwt;
 mod keys;
 mod login;

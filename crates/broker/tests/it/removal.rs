@@ -175,7 +175,10 @@ fn a_login_that_began_before_the_removal_does_not_come_about() {
 fn a_service_keeps_its_client_id() {
     let world = World::new();
     let mut service = world.connect(Profile::of(SERVICE));
-    assert_eq!(answer(world.broker().end_device(SERVICE, Ending::Registered)).as_deref(), Some("service:convoke"));
+    assert_eq!(
+        answer(world.broker().end_device(SERVICE, Ending::Registered)).as_deref(),
+        Some("service:convoke/LTAItest")
+    );
     service.ping();
 }
 

@@ -514,7 +514,7 @@ async fn seed(catalog: &dyn Catalog) {
     let (key_id, secret) = KEY;
     let key = AccessKey { key_id: key_id.into(), secret: secret.into(), instance: "convoke".into(), created_at_ms: 0 };
     catalog.put_access_key(key).await.unwrap();
-    catalog.put_grant(Grant { group: "GID_dev".into(), parent: "meeting-up".into() }).await.unwrap();
+    catalog.put_grant(Grant::to_publish("GID_dev", "meeting-up")).await.unwrap();
     for (client_id, user) in [(ALICE, "alice"), (BOB, "bob"), (CAROL, "carol")] {
         catalog.put_user(User { user: user.into(), name: user.into() }).await.unwrap();
         catalog.put_device(device(client_id, user)).await.unwrap();

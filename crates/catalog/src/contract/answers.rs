@@ -89,6 +89,7 @@ pub async fn the_answers_to_a_key_go_with_it(store: &impl Store) {
         created_at_ms: NOW_MS,
         expires_at_ms: None,
         disabled: false,
+        is_narrowed: false,
         secrets,
     };
     catalog.apply(order(Change::CreateKey(key))).await.unwrap();

@@ -3,9 +3,9 @@
 use super::{Store, device, group, parent, user};
 use crate::limits::{AUDIT_KEEP_MS, REVOKED_TOKEN_KEEP_MS};
 use crate::{
-    AccessKey, Accounts, Actor, Applied, ApplyError, Audit, AuditPage, By, Catalog, Change, ChangeRow, Cut,
-    DeviceFilter, Grant, GrantFilter, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Note, Order, Page,
-    RevokedToken, Row, Rule, Scope, Topics, Uses,
+    AccessKey, Accounts, Actor, Applied, ApplyError, Audit, AuditPage, By, Catalog, CatalogError, Change, ChangeRow,
+    Cut, DeviceFilter, Grant, GrantFilter, Grantee, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Note, Order,
+    Page, RevokedToken, Rights, Row, Rule, Scope, Topics, Uses,
 };
 use uuid::Uuid;
 
@@ -30,12 +30,13 @@ fn key(key_id: &str) -> Key {
         created_at_ms: NOW_MS,
         expires_at_ms: None,
         disabled: false,
+        is_narrowed: false,
         secrets: vec![KeySecret { generation: 1, secret: "first secret".to_owned(), valid_until_ms: None }],
     }
 }
 
 fn grant() -> Grant {
-    Grant { group: "GID_test".to_owned(), parent: "up".to_owned() }
+    Grant::to_publish("GID_test", "up")
 }
 
 fn link(secret: &str) -> LoginLink {
@@ -69,6 +70,10 @@ async fn with_all<S: Store>(store: &S) -> S::Engine {
 
 fn update(key_id: &str, update: KeyUpdate) -> Change {
     Change::UpdateKey { key_id: key_id.to_owned(), update }
+}
+
+fn remove_grant(parent: &str) -> Change {
+    Change::RemoveGrant { grantee: Grantee::Group("GID_test".to_owned()), parent: parent.to_owned() }
 }
 
 fn remove_group(force: bool) -> Change {
@@ -181,7 +186,7 @@ pub async fn another_thing_of_the_same_name_is_refused(store: &impl Store) {
         Change::UpdateParent(parent("Up", Rule::None)),
         Change::RemoveParent { parent: "down".to_owned(), force: true },
         Change::RemoveGroup { group: "GID_else".to_owned(), force: true },
-        Change::RemoveGrant(Grant { parent: "down".to_owned(), ..grant() }),
+        remove_grant("down"),
         Change::RemoveKey { key_id: "other".to_owned() },
         Change::RemoveUser { user: "bob".to_owned(), force: true },
         Change::RemoveDevice { client_id: "GID_test@@@b".to_owned(), key_id: None },
@@ -208,6 +213,83 @@ pub async fn what_is_in_use_goes_only_by_force_and_takes_what_uses_it_with_it(st
     apply(&catalog, of_parent(false)).await.unwrap();
     let access = catalog.access().await.unwrap();
     assert!(access.groups.is_empty() && access.parents.is_empty() && access.grants.is_empty());
+}
+
+fn grant_of(grantee: Grantee, rights: &str) -> Grant {
+    Grant { grantee, parent: "up".to_owned(), rights: Rights::parse(rights).unwrap() }
+}
+
+pub async fn a_grant_is_of_a_group_a_user_or_an_access_key_and_goes_with_it(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let (ann, svc) = (Grantee::User("ann".to_owned()), Grantee::Key("svc".to_owned()));
+    for (grantee, name) in [(&ann, "user:ann/up"), (&svc, "key:svc/up")] {
+        let wish = grant_of(grantee.clone(), "subscribe p2p");
+        assert!(apply(&catalog, Change::CreateGrant(wish.clone())).await.unwrap().number.is_some());
+        assert_eq!(apply(&catalog, Change::CreateGrant(wish.clone())).await, Ok(Applied::default()));
+        let other = Change::CreateGrant(grant_of(grantee.clone(), "publish"));
+        assert_eq!(apply(&catalog, other).await, Err(ApplyError::Exists));
+        let row = catalog.audit(some_rows(1)).await.unwrap().remove(0);
+        assert_eq!(
+            (row.subject.as_str(), row.after.unwrap()["rights"].to_string()),
+            (name, r#"["subscribe","p2p"]"#.to_owned())
+        );
+        assert_eq!(catalog.grant(grantee, "up").await.unwrap().map(|row| row.value), Some(wish));
+    }
+    let names = |rows: Vec<Row<Grant>>| rows.into_iter().map(|row| row.value.name()).collect::<Vec<_>>();
+    let all = catalog.grants(GrantFilter::default(), page(10)).await.unwrap();
+    assert_eq!(names(all), ["GID_test/up", "key:svc/up", "user:ann/up"]);
+    assert_eq!(catalog.access().await.unwrap().grants.len(), 3);
+    let uses = Uses { grants: 1, devices: 1, links: 1 };
+    let remove = |force| Change::RemoveUser { user: "ann".to_owned(), force };
+    assert_eq!(apply(&catalog, remove(false)).await, Err(ApplyError::InUse(uses)));
+    apply(&catalog, remove(true)).await.unwrap();
+    apply(&catalog, Change::RemoveKey { key_id: "svc".to_owned() }).await.unwrap();
+    let left = catalog.grants(GrantFilter::default(), page(10)).await.unwrap();
+    assert_eq!(names(left), ["GID_test/up"]);
+    for stray in [ann, svc, Grantee::Group("GID_else".to_owned())] {
+        let refused = apply(&catalog, Change::CreateGrant(grant_of(stray, "publish"))).await;
+        assert!(matches!(refused, Err(ApplyError::Catalog(CatalogError::Invalid(_)))), "{refused:?}");
+    }
+}
+
+pub async fn the_rights_of_a_grant_are_changed_and_no_others_are_touched(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let wider = grant_of(Grantee::Group("GID_test".to_owned()), "publish subscribe p2p");
+    let before = catalog.grant(&wider.grantee, "up").await.unwrap().unwrap();
+    let change = |rights| Change::UpdateGrant(grant_of(wider.grantee.clone(), rights));
+    let stale = Order { expected: Some(before.changed + 1), ..order(change("p2p")) };
+    assert_eq!(catalog.apply(stale).await, Err(ApplyError::Stale { present: before.changed }));
+    let done = apply(&catalog, change("publish subscribe p2p")).await.unwrap();
+    let row = catalog.grant(&wider.grantee, "up").await.unwrap().unwrap();
+    assert_eq!((Some(row.changed), row.value), (done.number, wider.clone()));
+    assert_eq!(apply(&catalog, change("publish subscribe p2p")).await, Ok(Applied::default()));
+    let log = catalog.audit(some_rows(1)).await.unwrap().remove(0);
+    assert_eq!((log.action.as_str(), &log.before.unwrap()["rights"][0]), ("update", &"publish".into()));
+    let unknown = Change::UpdateGrant(Grant { parent: "down".to_owned(), ..wider });
+    assert_eq!(apply(&catalog, unknown).await, Err(ApplyError::Unknown));
+}
+
+/// To take something back gives nothing.
+pub async fn the_first_grant_of_a_key_narrows_it_for_good(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let svc = Grantee::Key("svc".to_owned());
+    let is_narrowed = async || catalog.key("svc").await.unwrap().unwrap().value.is_narrowed;
+    assert!(!is_narrowed().await);
+    let done = apply(&catalog, Change::CreateGrant(grant_of(svc.clone(), "publish"))).await.unwrap();
+    assert_eq!(done.cuts, [Cut::Key { key_id: "svc".to_owned() }]);
+    assert!(is_narrowed().await && catalog.access().await.unwrap().keys[0].is_narrowed);
+    apply(&catalog, Change::CreateParent(parent("down", Rule::None))).await.unwrap();
+    let second = Grant { parent: "down".to_owned(), ..grant_of(svc.clone(), "publish") };
+    assert_eq!(apply(&catalog, Change::CreateGrant(second)).await.unwrap().cuts, []);
+    for parent in ["down", "up"] {
+        let remove = Change::RemoveGrant { grantee: svc.clone(), parent: parent.to_owned() };
+        apply(&catalog, remove).await.unwrap();
+    }
+    assert!(is_narrowed().await);
+    let api = Key { key_id: "api".to_owned(), kind: KeyKind::Api, ..key("api") };
+    apply(&catalog, Change::CreateKey(api)).await.unwrap();
+    let refused = apply(&catalog, Change::CreateGrant(grant_of(Grantee::Key("api".to_owned()), "publish"))).await;
+    assert!(matches!(refused, Err(ApplyError::Catalog(CatalogError::Invalid(_)))), "{refused:?}");
 }
 
 pub async fn a_user_goes_with_all_that_is_its_own(store: &impl Store) {
@@ -390,7 +472,7 @@ pub async fn what_a_change_ends_is_in_the_feed(store: &impl Store) {
             Kind::Device,
             vec![Cut::Others { client_id: "GID_test@@@a".to_owned(), user: "ann".to_owned() }],
         ),
-        (Change::RemoveGrant(grant()), Kind::Grant, vec![]),
+        (remove_grant("up"), Kind::Grant, vec![]),
         (Change::RevokeToken(token(1)), Kind::Token, vec![Cut::Token { id: token(1).id }]),
     ];
     let mut expected = Vec::new();
@@ -446,7 +528,7 @@ pub async fn lists_come_in_pages(store: &impl Store) {
         apply(&catalog, Change::CreateGroup(group(&format!("GID_{n}")))).await.unwrap();
         apply(&catalog, Change::CreateKey(key(&format!("key-{n}")))).await.unwrap();
         apply(&catalog, Change::PutUser(user(&format!("user{n}")))).await.unwrap();
-        let more = Grant { group: format!("GID_{n}"), ..grant() };
+        let more = Grant::to_publish(format!("GID_{n}"), "up");
         apply(&catalog, Change::CreateGrant(more)).await.unwrap();
     }
     let after = |id: &str| Page { after: Some(id.to_owned()), limit: 2 };
@@ -458,8 +540,8 @@ pub async fn lists_come_in_pages(store: &impl Store) {
     let users = catalog.find_users(Some("SER"), after("user2")).await.unwrap();
     assert_eq!(users.into_iter().map(|row| row.value.user).collect::<Vec<_>>(), ["user3", "user4"]);
     let grants = catalog.grants(GrantFilter::default(), after("GID_2/up")).await.unwrap();
-    assert_eq!(grants.into_iter().map(|row| row.value.group).collect::<Vec<_>>(), ["GID_3", "GID_4"]);
-    let of_group = GrantFilter { group: Some("GID_4".to_owned()), parent: None };
+    assert_eq!(grants.into_iter().map(|row| row.value.name()).collect::<Vec<_>>(), ["GID_3/up", "GID_4/up"]);
+    let of_group = GrantFilter { grantee: Some(Grantee::Group("GID_4".to_owned())), parent: None };
     assert_eq!(catalog.grants(of_group, page(10)).await.unwrap().len(), 1);
     let parents = catalog.parents(page(10)).await.unwrap();
     assert_eq!(parents.into_iter().map(|row| row.value).collect::<Vec<_>>(), [parent("up", Rule::ToQueue)]);

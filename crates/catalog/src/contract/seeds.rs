@@ -12,7 +12,7 @@ async fn change(catalog: &impl Audit, change: Change) {
 }
 
 fn grant() -> Grant {
-    Grant { group: "GID_test".to_owned(), parent: "up".to_owned() }
+    Grant::to_publish("GID_test", "up")
 }
 
 fn access_key(secret: &str) -> AccessKey {
@@ -74,7 +74,7 @@ pub async fn what_an_owner_has_removed_stays_removed_and_what_is_new_is_made<S: 
     assert_eq!(catalog.access().await.unwrap().revision, revision);
     assert_eq!(catalog.seed(Seed::Group(group("GID_more")), Origin::Configuration).await, Ok(Seeded::Made));
     // It belongs to what is gone.
-    let more = Grant { group: "GID_more".to_owned(), parent: "up".to_owned() };
+    let more = Grant::to_publish("GID_more", "up");
     assert_eq!(catalog.seed(Seed::Grant(more), Origin::Configuration).await, Ok(Seeded::Removed));
     // An owner brings it back.
     change(&catalog, Change::CreateGroup(group("GID_test"))).await;

@@ -13,7 +13,7 @@ fn key(secret: &str) -> AccessKey {
 }
 
 fn grant(group: &str, parent: &str) -> Grant {
-    Grant { group: group.to_owned(), parent: parent.to_owned() }
+    Grant::to_publish(group, parent)
 }
 
 pub async fn an_empty_catalog_has_a_revision_and_no_rows(store: &impl Store) {

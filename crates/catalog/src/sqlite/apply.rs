@@ -1,5 +1,6 @@
 //! The changes themselves: each looks at what there is, and makes of it what is wished.
 
+mod grants;
 mod ordered;
 
 use super::audit::widen;
@@ -9,11 +10,11 @@ use super::rows::{rule_name, to_i64};
 use super::{answers, devices, keys, links, tokens, topics, users};
 use crate::limits::REVOKED_TOKENS_MAX;
 use crate::{
-    Actor, ApplyError, CatalogError, Change, Cut, Device, DeviceInfo, Grant, Group, Key, KeySecret, KeyUpdate, Kind,
+    Actor, ApplyError, CatalogError, Change, Cut, Device, DeviceInfo, Group, Key, KeySecret, KeyUpdate, Kind,
     LoginLink, Order, ParentTopic, RevokedToken, User, Uses,
 };
 use serde_json::{Value, json};
-use sqlx::{SqliteConnection, query, query_as, query_scalar};
+use sqlx::{SqliteConnection, query};
 
 /// Devices that go with their group or user in one transaction, at most.
 const DEVICES_AT_ONCE: u64 = 10_000;
@@ -62,8 +63,9 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order, number: i6
         Change::CreateParent(parent) => create_parent(conn, parent, number).await,
         Change::UpdateParent(parent) => update_parent(conn, parent, expected, number).await,
         Change::RemoveParent { parent, force } => remove_parent(conn, parent, *force, expected).await,
-        Change::CreateGrant(grant) => create_grant(conn, grant, number).await,
-        Change::RemoveGrant(grant) => remove_grant(conn, grant, expected).await,
+        Change::CreateGrant(grant) => grants::create(conn, grant, number).await,
+        Change::UpdateGrant(grant) => grants::update(conn, grant, expected, number).await,
+        Change::RemoveGrant { grantee, parent } => grants::remove(conn, grantee, parent, expected).await,
         Change::CreateKey(key) => create_key(conn, key, number).await,
         Change::UpdateKey { key_id, update } => update_key(conn, key_id, update, expected, number).await,
         Change::RotateKey { key_id, secret, previous_until_ms } => {
@@ -216,40 +218,6 @@ async fn remove_parent(conn: &mut SqliteConnection, parent: &str, force: bool, e
     Ok(Some(Done::new("remove", Kind::Parent, parent).before(before)))
 }
 
-// Grants.
-
-fn grant_name(grant: &Grant) -> String {
-    format!("{}/{}", grant.group, grant.parent)
-}
-
-fn grant_json(grant: &Grant) -> Value {
-    json!({ "group": grant.group, "topic": grant.parent, "right": "publish" })
-}
-
-async fn create_grant(conn: &mut SqliteConnection, grant: &Grant, number: i64) -> Outcome {
-    let sql =
-        "INSERT INTO grants (group_id, parent, changed) VALUES ($1, $2, $3) ON CONFLICT (group_id, parent) DO NOTHING";
-    let made = query(sql).bind(&grant.group).bind(&grant.parent).bind(number).execute(conn).await;
-    let made = made.map_err(|error| widen(topics::unknown_end_of_grant(error, grant)))?;
-    let done = || Done::new("create", Kind::Grant, grant_name(grant)).after(grant_json(grant));
-    Ok((made.rows_affected() > 0).then(done))
-}
-
-async fn remove_grant(conn: &mut SqliteConnection, grant: &Grant, expected: Option<u64>) -> Outcome {
-    let changed: Option<i64> = query_scalar("SELECT changed FROM grants WHERE group_id = $1 AND parent = $2")
-        .bind(&grant.group)
-        .bind(&grant.parent)
-        .fetch_optional(&mut *conn)
-        .await?;
-    found(changed, expected, |changed| u64::try_from(*changed).unwrap_or_default())?;
-    query("DELETE FROM grants WHERE group_id = $1 AND parent = $2")
-        .bind(&grant.group)
-        .bind(&grant.parent)
-        .execute(conn)
-        .await?;
-    Ok(Some(Done::new("remove", Kind::Grant, grant_name(grant)).before(grant_json(grant))))
-}
-
 // Keys.
 
 fn key_json(key: &Key) -> Value {
@@ -260,6 +228,7 @@ fn key_json(key: &Key) -> Value {
         "note": key.note,
         "expires_at_ms": key.expires_at_ms,
         "disabled": key.disabled,
+        "narrowed": key.is_narrowed,
         "generation": key.secrets.first().map(|secret| secret.generation),
     })
 }
@@ -376,20 +345,11 @@ async fn remove_user(
 ) -> Outcome {
     let row = users::row(conn, user).await.map_err(widen)?;
     let known = found(row, expected, |row| row.changed)?.value;
-    let (devices, links): (i64, i64) = query_as(
-        "SELECT (SELECT COUNT(*) FROM devices WHERE user_id = $1), (SELECT COUNT(*) FROM links WHERE user_id = $1)",
-    )
-    .bind(user)
-    .fetch_one(&mut *conn)
-    .await?;
-    let uses = Uses {
-        devices: u64::try_from(devices).unwrap_or_default(),
-        links: u64::try_from(links).unwrap_or_default(),
-        ..Uses::default()
-    };
+    let uses = users::uses(conn, user).await.map_err(widen)?;
     check_unused(uses, force)?;
     let cuts = remove_devices(conn, DevicesOf::User(user), at_ms).await?;
     for sql in [
+        "DELETE FROM grants WHERE user_id = $1",
         "DELETE FROM links WHERE user_id = $1",
         "DELETE FROM outcomes WHERE user_id = $1",
         "DELETE FROM past_calls WHERE user_id = $1",
@@ -398,7 +358,9 @@ async fn remove_user(
     ] {
         query(sql).bind(user).execute(&mut *conn).await?;
     }
-    let before = json!({ "user": known.user, "name": known.name, "devices": uses.devices, "links": uses.links });
+    let (grants, devices, links) = (uses.grants, uses.devices, uses.links);
+    let before =
+        json!({ "user": known.user, "name": known.name, "grants": grants, "devices": devices, "links": links });
     Ok(Some(Done::new("remove", Kind::User, user).before(before).cuts(cuts)))
 }
 

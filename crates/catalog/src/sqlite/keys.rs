@@ -5,19 +5,19 @@ use super::rows::{to_i64, to_u64};
 use crate::{AccessKey, ApiKey, CatalogError, Key, KeyKind, KeySecret, Page, Row, Scopes};
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
 
-type KeyColumns = (String, String, String, String, String, i64, Option<i64>, bool, i64);
+type KeyColumns = (String, String, String, String, String, i64, Option<i64>, bool, bool, i64);
 
 macro_rules! select {
     ($end:literal) => {
         concat!(
-            "SELECT key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, changed FROM keys ",
+            "SELECT key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, is_narrowed, changed FROM keys ",
             $end
         )
     };
 }
 
 async fn to_key(conn: &mut SqliteConnection, columns: KeyColumns) -> Result<Row<Key>, Fault> {
-    let (key_id, kind, instance, scopes, note, created, expires, disabled, changed) = columns;
+    let (key_id, kind, instance, scopes, note, created, expires, disabled, is_narrowed, changed) = columns;
     let kind = match kind.as_str() {
         "access" => KeyKind::Access,
         "api" => KeyKind::Api,
@@ -26,7 +26,8 @@ async fn to_key(conn: &mut SqliteConnection, columns: KeyColumns) -> Result<Row<
     let scopes = Scopes::parse(&scopes).map_err(|word| damaged(format!("{word:?} is no scope of a key")))?;
     let secrets = secrets(conn, &key_id).await?;
     let (created_at_ms, expires_at_ms) = (to_u64(created)?, expires.map(to_u64).transpose()?);
-    let value = Key { key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, secrets };
+    let value =
+        Key { key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, is_narrowed, secrets };
     Ok(Row { value, changed: to_u64(changed)? })
 }
 
@@ -129,8 +130,8 @@ async fn put(conn: &mut SqliteConnection, new: Key) -> Result<Option<()>, Fault>
 
 pub(super) async fn insert(conn: &mut SqliteConnection, key: &Key, changed: i64) -> Result<(), Fault> {
     query(
-        "INSERT INTO keys (key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, changed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO keys (key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, is_narrowed, changed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(&key.key_id)
     .bind(key.kind.name())
@@ -140,6 +141,7 @@ pub(super) async fn insert(conn: &mut SqliteConnection, key: &Key, changed: i64)
     .bind(to_i64(key.created_at_ms)?)
     .bind(key.expires_at_ms.map(to_i64).transpose()?)
     .bind(key.disabled)
+    .bind(key.is_narrowed)
     .bind(changed)
     .execute(&mut *conn)
     .await?;
@@ -160,7 +162,7 @@ pub(super) async fn insert_secret(conn: &mut SqliteConnection, key_id: &str, sec
     Ok(())
 }
 
-/// Its secrets go with it.
+/// Its secrets and grants go with it.
 pub(super) async fn remove(conn: &mut SqliteConnection, key_id: &str) -> Result<(), Fault> {
     query("DELETE FROM keys WHERE key_id = $1").bind(key_id).execute(conn).await?;
     Ok(())

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0012_seeds_of_owners.sql"),
     include_str!("../../migrations/sqlite/0013_meetings_of_old_keys.sql"),
     include_str!("../../migrations/sqlite/0014_kept_answers.sql"),
+    include_str!("../../migrations/sqlite/0015_grants_of_users_and_keys.sql"),
 ];
 
 /// The schema that this program reads and writes.

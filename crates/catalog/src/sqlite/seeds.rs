@@ -1,8 +1,8 @@
 //! What the program makes by itself, once.
 
 use super::fault::Fault;
-use super::{SqliteCatalog, keys, links, topics, users};
-use crate::{CatalogError, CatalogFuture, Kind, Origin, Seed, Seeded, Seeds};
+use super::{SqliteCatalog, grants, keys, links, topics, users};
+use crate::{CatalogError, CatalogFuture, Grantee, Kind, Origin, Seed, Seeded, Seeds};
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
 
 impl Seeds for SqliteCatalog {
@@ -107,7 +107,7 @@ async fn put(conn: &mut SqliteConnection, seed: &Seed) -> Result<Option<u64>, Fa
     match seed {
         Seed::Group(group) => topics::put_group(conn, group).await,
         Seed::Parent(parent) => topics::put_parent(conn, parent).await,
-        Seed::Grant(grant) => topics::put_grant(conn, grant).await,
+        Seed::Grant(grant) => grants::put(conn, grant).await,
         Seed::AccessKey(key) => topics::put_access_key(conn, key).await,
         Seed::User(user) => users::put_user(conn, user).await.map(|()| None),
         Seed::Link(link) => links::put(conn, link).await.map(|()| None),
@@ -118,7 +118,12 @@ async fn put(conn: &mut SqliteConnection, seed: &Seed) -> Result<Option<u64>, Fa
 async fn has_place(conn: &mut SqliteConnection, seed: &Seed) -> Result<bool, Fault> {
     Ok(match seed {
         Seed::Grant(grant) => {
-            is_there(conn, Kind::Group, &grant.group).await? && is_there(conn, Kind::Parent, &grant.parent).await?
+            let (kind, id) = match &grant.grantee {
+                Grantee::Group(group) => (Kind::Group, group),
+                Grantee::User(user) => (Kind::User, user),
+                Grantee::Key(key_id) => (Kind::Key, key_id),
+            };
+            is_there(conn, kind, id).await? && is_there(conn, Kind::Parent, &grant.parent).await?
         }
         Seed::Link(link) => is_there(conn, Kind::User, &link.user).await?,
         _ => true,
@@ -132,7 +137,7 @@ async fn is_there(conn: &mut SqliteConnection, kind: Kind, subject: &str) -> Res
             topics::parent_and_uses(conn, subject).await?.is_some_and(|(row, _)| row.value.parent == subject)
         }
         Kind::Grant => {
-            let sql = "SELECT 1 FROM grants WHERE group_id || '/' || parent = $1";
+            let sql = "SELECT 1 FROM grants WHERE grantee || '/' || parent = $1";
             let found: Option<i64> = query_scalar(sql).bind(subject).fetch_optional(conn).await?;
             found.is_some()
         }

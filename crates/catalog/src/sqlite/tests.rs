@@ -7,7 +7,7 @@ use super::SqliteCatalog;
 use crate::limits::{ANSWERS_PER_CALLER_MAX, REVOKED_TOKEN_KEEP_MS, REVOKED_TOKENS_MAX};
 use crate::{
     AccessKey, Accounts, Actor, Answer, AnswerKey, Answers, ApiKey, ApplyError, Audit, AuditPage, By, Catalog,
-    CatalogError, Change, DeviceFilter, GrantFilter, Group, Handled, Key, Kind, MeetingCommit, MeetingPlace,
+    CatalogError, Change, DeviceFilter, GrantFilter, Grantee, Group, Handled, Key, Kind, MeetingCommit, MeetingPlace,
     MeetingState, Meetings, MeetingsPage, NewOutboxRow, Order, Page, RevokedToken, Topics,
 };
 use sqlx::{query, query_scalar};
@@ -122,7 +122,7 @@ async fn refused_writes_are_reported_until_one_is_taken() {
 #[tokio::test]
 async fn a_row_that_breaks_a_rule_does_not_look_like_a_full_disk() {
     let scene = Scene::new().await;
-    let stray = crate::Grant { group: "GID_none".to_owned(), parent: "none".to_owned() };
+    let stray = crate::Grant::to_publish("GID_none", "none");
     scene.catalog.put_grant(stray).await.unwrap_err();
     assert_eq!(*scene.catalog.refusing().borrow(), None);
 }
@@ -167,7 +167,9 @@ async fn a_part_of_a_list_is_found_by_an_index_whatever_it_is_filtered_by() {
         super::meetings_list::select(&page).unwrap()
     };
     let place = Some(MeetingPlace { created_at_ms: 7, id: Uuid::nil() });
-    let grants = |group, parent| super::topics::select_grants(&GrantFilter { group, parent }, &page);
+    let grants = |group: Option<String>, parent| {
+        super::grants::select(&GrantFilter { grantee: group.map(Grantee::Group), parent }, &page)
+    };
     let lists = [
         (audit(AuditPage::default()), "audit USING INTEGER PRIMARY KEY (rowid<?)"),
         (audit(AuditPage { kind, ..AuditPage::default() }), "audit_by_kind (kind=? AND number<?)"),
@@ -179,8 +181,8 @@ async fn a_part_of_a_list_is_found_by_an_index_whatever_it_is_filtered_by() {
         (devices(None, None), "(client_id>?)"),
         (devices(some(), None), "devices_by_user (user_id=? AND client_id>?)"),
         (devices(None, some()), "devices_by_group (group_id=? AND client_id>?)"),
-        (grants(None, None), "(group_id,parent)>(?,?)"),
-        (grants(some(), None), "(group_id=?"),
+        (grants(None, None), "(grantee,parent)>(?,?)"),
+        (grants(some(), None), "(grantee=?"),
         (grants(None, some()), "grants_by_parent (parent=?"),
         (meetings(None, place), "meetings_by_creation ((created_at_ms,id)<(?,?))"),
         (meetings(Some(MeetingState::Live), place), "meetings_live_by_creation ((created_at_ms,id)<(?,?))"),

@@ -1,14 +1,13 @@
-//! Groups, parents, keys, grants. A put that changes a row raises the revision in the same transaction and returns it.
+//! Groups, parents and keys. A put that changes a row raises the revision in the same transaction and returns it.
 
 use super::fault::Fault;
 use super::rows::{rule_name, to_rule, to_u64};
-use super::{SqliteCatalog, keys, tokens};
+use super::{SqliteCatalog, grants, keys, tokens};
 use crate::{
-    AccessKey, AccessSnapshot, CatalogError, CatalogFuture, Grant, GrantFilter, Group, Page, ParentTopic, Row, Topics,
-    Uses,
+    AccessKey, AccessSnapshot, CatalogError, CatalogFuture, Grant, GrantFilter, Grantee, Group, Page, ParentTopic, Row,
+    Topics, Uses,
 };
-use sqlx::sqlite::SqliteQueryResult;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as, query_scalar};
+use sqlx::{SqliteConnection, query, query_as, query_scalar};
 use tokio::sync::watch;
 
 impl Topics for SqliteCatalog {
@@ -33,7 +32,7 @@ impl Topics for SqliteCatalog {
     }
 
     fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()> {
-        write_access!(self, conn => put_grant(conn, &grant))
+        write_access!(self, conn => grants::put(conn, &grant))
     }
 
     fn groups(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Group>>> {
@@ -54,8 +53,13 @@ impl Topics for SqliteCatalog {
         read_at_once!(self, conn => parent_and_uses(conn, &parent))
     }
 
+    fn grant(&self, grantee: &Grantee, parent: &str) -> CatalogFuture<'_, Option<Row<Grant>>> {
+        let (grantee, parent) = (grantee.clone(), parent.to_owned());
+        read!(self, conn => grants::grant(conn, &grantee, &parent))
+    }
+
     fn grants(&self, filter: GrantFilter, page: Page) -> CatalogFuture<'_, Vec<Row<Grant>>> {
-        read!(self, conn => grant_page(conn, &filter, &page))
+        read!(self, conn => grants::page(conn, &filter, &page))
     }
 }
 
@@ -65,7 +69,7 @@ pub(super) async fn snapshot(conn: &mut SqliteConnection) -> Result<AccessSnapsh
         groups: groups(conn).await?,
         parents: parents(conn).await?,
         keys: keys::not_disabled(conn).await?,
-        grants: grants(conn).await?,
+        grants: grants::all(conn).await?,
         revoked_tokens: tokens::revoked(conn).await?,
     })
 }
@@ -86,18 +90,12 @@ async fn parents(conn: &mut SqliteConnection) -> Result<Vec<ParentTopic>, Fault>
     parents.collect()
 }
 
-async fn grants(conn: &mut SqliteConnection) -> Result<Vec<Grant>, sqlx::Error> {
-    let rows: Vec<(String, String)> =
-        query_as("SELECT group_id, parent FROM grants ORDER BY group_id, parent").fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|(group, parent)| Grant { group, parent }).collect())
-}
-
 pub(super) async fn put_group(conn: &mut SqliteConnection, group: &Group) -> Result<Option<u64>, Fault> {
     let done = query("INSERT INTO user_groups (group_id) VALUES ($1) ON CONFLICT (group_id) DO NOTHING")
         .bind(&group.group)
         .execute(&mut *conn)
         .await?;
-    raise_if_changed(conn, &done).await
+    raise_if_changed(conn, done.rows_affected() > 0).await
 }
 
 pub(super) async fn put_parent(conn: &mut SqliteConnection, new: &ParentTopic) -> Result<Option<u64>, Fault> {
@@ -112,7 +110,7 @@ pub(super) async fn put_parent(conn: &mut SqliteConnection, new: &ParentTopic) -
     .bind(rule_name(new.rule))
     .execute(&mut *conn)
     .await?;
-    raise_if_changed(conn, &done).await
+    raise_if_changed(conn, done.rows_affected() > 0).await
 }
 
 async fn refuse_other_case(conn: &mut SqliteConnection, parent: &str, folded: &str) -> Result<(), Fault> {
@@ -133,31 +131,8 @@ pub(super) async fn put_access_key(conn: &mut SqliteConnection, key: &AccessKey)
     }
 }
 
-pub(super) async fn put_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<Option<u64>, Fault> {
-    let done = query("INSERT INTO grants (group_id, parent) VALUES ($1, $2) ON CONFLICT (group_id, parent) DO NOTHING")
-        .bind(&grant.group)
-        .bind(&grant.parent)
-        .execute(&mut *conn)
-        .await
-        .map_err(|error| unknown_end_of_grant(error, grant))?;
-    raise_if_changed(conn, &done).await
-}
-
-pub(super) fn unknown_end_of_grant(error: sqlx::Error, grant: &Grant) -> Fault {
-    if !error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) {
-        return error.into();
-    }
-    Fault::Rule(CatalogError::Invalid(format!(
-        "a grant needs its group {} and its parent topic {} to exist; make them first",
-        grant.group, grant.parent
-    )))
-}
-
-async fn raise_if_changed(conn: &mut SqliteConnection, done: &SqliteQueryResult) -> Result<Option<u64>, Fault> {
-    if done.rows_affected() == 0 {
-        return Ok(None);
-    }
-    raise_revision(conn).await.map(Some)
+pub(super) async fn raise_if_changed(conn: &mut SqliteConnection, is_changed: bool) -> Result<Option<u64>, Fault> {
+    if is_changed { raise_revision(conn).await.map(Some) } else { Ok(None) }
 }
 
 pub(super) async fn raise_revision(conn: &mut SqliteConnection) -> Result<u64, Fault> {
@@ -220,27 +195,4 @@ pub(super) async fn parent_and_uses(
     let Some((parent, rule, changed, grants)) = row else { return Ok(None) };
     let uses = Uses { grants: to_u64(grants)?, ..Uses::default() };
     Ok(Some((Row { value: ParentTopic { parent, rule: to_rule(&rule)? }, changed: to_u64(changed)? }, uses)))
-}
-
-/// Only with the filters that are asked for: then an index serves them.
-pub(super) fn select_grants(filter: &GrantFilter, page: &Page) -> QueryBuilder<Sqlite> {
-    let (group, parent) = page.after.as_deref().and_then(|after| after.split_once('/')).unwrap_or_default();
-    let mut sql = QueryBuilder::new("SELECT group_id, parent, changed FROM grants WHERE (group_id, parent) > (");
-    sql.push_bind(group.to_owned()).push(", ").push_bind(parent.to_owned()).push(")");
-    if let Some(group) = &filter.group {
-        sql.push(" AND group_id = ").push_bind(group.clone());
-    }
-    if let Some(parent) = &filter.parent {
-        sql.push(" AND parent = ").push_bind(parent.clone());
-    }
-    sql.push(" ORDER BY group_id, parent LIMIT ").push_bind(page.limit);
-    sql
-}
-
-async fn grant_page(conn: &mut SqliteConnection, filter: &GrantFilter, page: &Page) -> Result<Vec<Row<Grant>>, Fault> {
-    let rows: Vec<(String, String, i64)> = select_grants(filter, page).build_query_as().fetch_all(conn).await?;
-    let rows = rows
-        .into_iter()
-        .map(|(group, parent, changed)| Ok(Row { value: Grant { group, parent }, changed: to_u64(changed)? }));
-    rows.collect()
 }

@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::rows::to_u64;
 use crate::text::check_name;
-use crate::{CatalogError, Page, Row, User};
+use crate::{CatalogError, Page, Row, User, Uses};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as};
 
 /// Names in one `IN (…)`; SQLite takes at most 32,766 parameters.
@@ -88,4 +88,16 @@ pub(super) fn unknown_owner(error: sqlx::Error, thing: &str) -> Fault {
         return error.into();
     }
     Fault::Rule(CatalogError::Invalid(format!("{thing} needs its user and its group to exist; make them first")))
+}
+
+/// What hangs on a user.
+pub(super) async fn uses(conn: &mut SqliteConnection, user: &str) -> Result<Uses, Fault> {
+    let (grants, devices, links): (i64, i64, i64) = query_as(
+        "SELECT (SELECT COUNT(*) FROM grants WHERE user_id = $1), (SELECT COUNT(*) FROM devices WHERE user_id = $1), \
+         (SELECT COUNT(*) FROM links WHERE user_id = $1)",
+    )
+    .bind(user)
+    .fetch_one(conn)
+    .await?;
+    Ok(Uses { grants: to_u64(grants)?, devices: to_u64(devices)?, links: to_u64(links)? })
 }

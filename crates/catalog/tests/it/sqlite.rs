@@ -113,7 +113,7 @@ fn overwrite_all_but_the_first_page(place: &Place) {
 async fn a_broken_rule_does_not_end_the_use_of_the_file() {
     let place = Place::new();
     let catalog = place.open().await;
-    let stray = catalog::Grant { group: "GID_none".to_owned(), parent: "none".to_owned() };
+    let stray = catalog::Grant::to_publish("GID_none", "none");
     assert!(catalog.put_grant(stray).await.is_err());
     assert_eq!(*catalog.failure().borrow(), None);
     catalog.put_group(group("GID_test")).await.unwrap();

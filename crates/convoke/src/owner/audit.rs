@@ -13,7 +13,7 @@ pub(crate) enum Verb {
         /// Changes of such things: group, topic, grant, key, user, device, link, token, dead_letter or meeting.
         #[arg(long)]
         kind: Option<String>,
-        /// Changes of the thing with this id; of a grant GROUP/TOPIC.
+        /// Changes of the thing with this id; of a grant GROUP/TOPIC, user:USER/TOPIC or key:KEY/TOPIC.
         #[arg(long, value_name = "ID")]
         subject: Option<String>,
         /// Changes by these: key:billing, owner, device:…, link:….

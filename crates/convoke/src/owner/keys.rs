@@ -118,6 +118,7 @@ const CARD: &[Column] = &[
     Column::new("KIND", "kind", text),
     Column::new("SCOPES", "scopes", text),
     Column::new("DISABLED", "disabled", yes_or_no),
+    Column::new("NARROWED", "narrowed", yes_or_no),
     Column::new("CREATED", "created_at_ms", moment),
     Column::new("EXPIRES", "expires_at_ms", end),
     Column::new("SECRETS", "secrets", secrets),

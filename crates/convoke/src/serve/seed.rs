@@ -27,7 +27,7 @@ pub(super) async fn names(catalog: &dyn Catalog, groups: &[String], signalling: 
     if signalling {
         let parents = [(MEETING_UP, Rule::ToQueue), (RING_DOWN, Rule::FromQueue), (MEETING_DOWN, Rule::FromQueue)];
         seeds.extend(parents.map(|(parent, rule)| Seed::Parent(ParentTopic { parent: parent.into(), rule })));
-        let grant = |group: &String| Seed::Grant(Grant { group: group.clone(), parent: MEETING_UP.into() });
+        let grant = |group: &String| Seed::Grant(Grant::to_publish(group, MEETING_UP));
         seeds.extend(groups.iter().map(grant));
     }
     for seed in seeds {
@@ -65,8 +65,8 @@ fn how_to_bring_back(seed: &Seed) -> String {
             };
             format!("convoke topics create {parent} --rule {rule}")
         }
-        Seed::Grant(Grant { group, parent }) => {
-            format!("convoke grants create {group} {parent}, once its group and its topic are there")
+        Seed::Grant(Grant { grantee, parent, .. }) => {
+            format!("convoke grants create {grantee} {parent}, once its group and its topic are there")
         }
         Seed::AccessKey(key) => format!("convoke keys create {} --kind access, which has another secret", key.key_id),
         Seed::User(user) => format!("convoke users create {} --name {}", user.user, user.name),

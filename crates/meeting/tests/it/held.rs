@@ -104,6 +104,7 @@ impl Topics for Held {
         fn group(&self, group: &str) -> CatalogFuture<'_, Option<(Row<Group>, Uses)>>;
         fn parents(&self, page: Page) -> CatalogFuture<'_, Vec<Row<ParentTopic>>>;
         fn parent(&self, parent: &str) -> CatalogFuture<'_, Option<(Row<ParentTopic>, Uses)>>;
+        fn grant(&self, grantee: &Grantee, parent: &str) -> CatalogFuture<'_, Option<Row<Grant>>>;
         fn grants(&self, filter: GrantFilter, page: Page) -> CatalogFuture<'_, Vec<Row<Grant>>>;
     }
 }

@@ -1,6 +1,7 @@
 //! What owners do, and what a key may not do.
 
 use super::*;
+use crate::access::{PublishRefusal, SubscribeRefusal};
 use crate::login::sign;
 use catalog::{ParentTopic, Rule, Scope};
 
@@ -63,6 +64,7 @@ fn routes_with_keys() -> Vec<(String, String, String, bool)> {
                 ("key", "none"),
                 ("link", "none"),
                 ("message", "none"),
+                ("grantee", "GID_none"),
                 ("meeting", "none"),
             ] {
                 path = path.replace(&format!("{{{name}}}"), value);
@@ -120,10 +122,16 @@ async fn a_fresh_group_topic_and_grant_let_a_device_publish_and_the_tester_says_
     world.create("/api/v1/topics", json!({ "topic": "orders-up", "rule": "to_queue" })).await;
     let question = "/api/v1/grants:test?client_id=GID_phone@@@d1&action=publish&topic=orders-up/call";
     let before = world.ask("GET", question, Value::Null).await;
-    assert_eq!((&before.body["allowed"], before.text("why")), (&json!(false), "this device was not granted the topic"));
+    assert_eq!(
+        (&before.body["allowed"], before.text("why")),
+        (&json!(false), "no grant of GID_phone gives the right publish at orders-up")
+    );
     world.create("/api/v1/grants", json!({ "group": "GID_phone", "topic": "orders-up" })).await;
     let after = world.ask("GET", question, Value::Null).await;
-    assert_eq!((&after.body["allowed"], after.text("why")), (&json!(true), "the grant GID_phone/orders-up"));
+    assert_eq!(
+        (&after.body["allowed"], after.text("why")),
+        (&json!(true), "the grant GID_phone/orders-up, with the right publish")
+    );
     let device = world.device("ann", json!({ "device": "d1", "group": "GID_phone" })).await;
     let who = world.connect(&device).await.unwrap();
     assert_eq!(world.access.load().may_publish(&who, "orders-up/call"), Ok(()));
@@ -143,13 +151,96 @@ async fn a_fresh_group_topic_and_grant_let_a_device_publish_and_the_tester_says_
     assert_eq!(world.sign_in("billing", &secret), Err(LoginError::Expired));
 
     let list = world.ask("GET", "/api/v1/grants?group=GID_phone", Value::Null).await;
-    assert_eq!(list.body, json!({ "items": [{ "group": "GID_phone", "topic": "orders-up" }] }));
+    assert_eq!(list.body, json!({ "items": [{ "group": "GID_phone", "topic": "orders-up", "rights": ["publish"] }] }));
     let gone = world.ask("DELETE", "/api/v1/grants/GID_phone/orders-up", Value::Null).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
     // The answer comes when the server goes by it: also for a connection that stands.
     assert!(world.access.load().may_publish(&who, "orders-up/call").is_err());
     let again = world.ask("DELETE", "/api/v1/grants/GID_phone/orders-up", Value::Null).await;
     assert_eq!(again.refused(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn users_have_grants_of_their_own_and_the_tester_names_the_one_that_decides() {
+    let world = World::new().await;
+    world.create("/api/v1/topics", json!({ "topic": "orders-up", "rule": "none" })).await;
+    world.device("ann", json!({ "device": "d1" })).await;
+    let of_ann = json!({ "user": "ann", "topic": "orders-up", "rights": ["subscribe", "p2p"] });
+    assert_eq!(world.create("/api/v1/grants", of_ann.clone()).await.body, of_ann);
+    assert_eq!(world.create("/api/v1/grants", of_ann.clone()).await.body, of_ann, "it is there already");
+    let other = world.ask("POST", "/api/v1/grants", json!({ "user": "ann", "topic": "orders-up" })).await;
+    assert_eq!(other.refused(), (409, "exists"));
+    let shown = world.ask("GET", "/api/v1/grants/user:ann/orders-up", Value::Null).await;
+    assert_eq!(shown.body, of_ann);
+
+    let why = async |client_id: &str, action: &str, topic: &str| {
+        let path = format!("/api/v1/grants:test?client_id={client_id}&action={action}&topic={topic}");
+        let answer = world.ask("GET", &path, Value::Null).await;
+        (answer.body["allowed"].as_bool().unwrap(), answer.text("why").to_owned())
+    };
+    let said = |allowed, words: &str| (allowed, words.to_owned());
+    let p2p = "orders-up/p2p/GID_dev@@@d2/x";
+    let table = [
+        ("subscribe", "orders-up/%23", said(true, "the grant user:ann/orders-up, with the right subscribe")),
+        ("subscribe", "$share/all/orders-up/%2B", said(true, "the grant user:ann/orders-up, with the right subscribe")),
+        ("publish", p2p, said(true, "the grant user:ann/orders-up, with the right p2p")),
+        ("publish", "orders-up/a", said(false, "no grant of GID_dev or user:ann gives the right publish at orders-up")),
+        ("subscribe", "orders-up/p2p/%23", said(false, &SubscribeRefusal::P2p.to_string())),
+    ];
+    for (action, topic, expected) in table {
+        assert_eq!(why("GID_dev@@@d1", action, topic).await, expected, "{action} {topic}");
+    }
+    let unregistered = why("GID_dev@@@d9", "subscribe", "orders-up/a").await;
+    assert_eq!(unregistered, said(false, "no grant of GID_dev gives the right subscribe at orders-up"));
+
+    let tag = shown.headers[header::ETAG].to_str().unwrap();
+    let narrow = request("PATCH", "/api/v1/grants/user:ann/orders-up", Some(KEY), json!({ "rights": ["p2p"] }));
+    assert_eq!(world.call(with_if_match(narrow, tag)).await.body["rights"], json!(["p2p"]));
+    assert!(!why("GID_dev@@@d1", "subscribe", "orders-up/a").await.0);
+    let nothing = world.ask("PATCH", "/api/v1/grants/user:ann/orders-up", json!({ "rights": [] })).await;
+    assert_eq!(nothing.refused(), (400, "invalid_body"));
+    let list = world.ask("GET", "/api/v1/grants?user=ann", Value::Null).await;
+    assert_eq!(list.body["items"], json!([{ "user": "ann", "topic": "orders-up", "rights": ["p2p"] }]));
+    let both = world.ask("POST", "/api/v1/grants", json!({ "user": "ann", "group": "GID_dev", "topic": "orders-up" }));
+    assert_eq!(both.await.refused(), (400, "invalid_body"));
+    let refused = world.ask("DELETE", "/api/v1/users/ann", Value::Null).await;
+    assert!(refused.text("detail").contains("1 grant, 1 device"), "{}", refused.body);
+    let gone = world.ask("DELETE", "/api/v1/grants/user:ann/orders-up", Value::Null).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn the_first_grant_of_an_access_key_narrows_it_on_mqtt_and_takes_its_power_over_topics() {
+    let world = World::new().await;
+    for topic in ["orders-up", "news"] {
+        world.create("/api/v1/topics", json!({ "topic": topic, "rule": "none" })).await;
+    }
+    let secret = world.key("billing", "access", &["topics", "groups"]).await;
+    let topics_alone = world.key("clerk", "api", &["topics"]).await;
+    let of_billing = json!({ "key": "billing", "topic": "orders-up", "rights": ["subscribe"] });
+    let by_clerk = request("POST", "/api/v1/grants", Some(&topics_alone), of_billing.clone());
+    assert_eq!(world.call(by_clerk).await.refused(), (403, "forbidden"), "keys are the matter of admin");
+    let list = || with_basic("GET", "/api/v1/topics", "billing", &secret);
+    assert_eq!(world.call(list()).await.status, StatusCode::OK);
+
+    world.create("/api/v1/grants", of_billing).await;
+    assert_eq!(*world.broker.cut_keys.lock().unwrap(), ["billing"]);
+    let who = world.sign_in("billing", &secret).unwrap();
+    let access = world.access.load();
+    assert_eq!(access.may_subscribe(&who, "orders-up/#"), Ok(()));
+    assert_eq!(access.may_subscribe(&who, "news/#"), Err(SubscribeRefusal::NotGranted));
+    assert_eq!(access.may_publish(&who, "orders-up/a"), Err(PublishRefusal::NotGranted));
+    drop(access);
+    assert_eq!(world.call(list()).await.refused(), (403, "forbidden"), "it could grant itself everything");
+    assert_eq!(world.call(with_basic("GET", "/api/v1/groups", "billing", &secret)).await.status, StatusCode::OK);
+    assert_eq!(world.ask("GET", "/api/v1/keys/billing", Value::Null).await.body["narrowed"], true);
+
+    let gone = world.ask("DELETE", "/api/v1/grants/key:billing/orders-up", Value::Null).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    let question = "/api/v1/grants:test?key=billing&action=subscribe&topic=orders-up/a";
+    let answer = world.ask("GET", question, Value::Null).await;
+    assert_eq!(answer.body["allowed"], false);
+    assert_eq!(answer.text("why"), "no grant of key:billing gives the right subscribe at orders-up");
 }
 
 #[tokio::test]

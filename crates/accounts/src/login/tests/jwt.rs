@@ -3,7 +3,7 @@
 use super::*;
 use crate::jwt::tests::{Signer, claims, rules};
 use crate::jwt::{Issuer, Issuers, JwtError, PublicKeys};
-use catalog::{Grant, ParentTopic, Rule};
+use catalog::{Grant, ParentTopic, Right, Rule};
 use serde_json::{Value, json};
 
 const USERNAME: &str = "JWT|app|mqtt-test-01";
@@ -16,7 +16,10 @@ fn with(issuer: &Issuer, revoked: Vec<Uuid>) -> Access {
         groups: vec![Group { group: "GID_Test".to_owned() }],
         parents: ["call", "calls"].map(|parent| ParentTopic { parent: parent.to_owned(), rule: Rule::ToQueue }).into(),
         grants: ["call", "calls"]
-            .map(|parent| Grant { group: "GID_Test".to_owned(), parent: parent.to_owned() })
+            .map(|parent| Grant {
+                rights: [Right::Publish, Right::Subscribe].into_iter().collect(),
+                ..Grant::to_publish("GID_Test", parent)
+            })
             .into(),
         revoked_tokens: revoked,
         ..AccessSnapshot::default()
@@ -119,7 +122,7 @@ fn a_parked_login_is_for_its_client_id_too() {
 }
 
 #[test]
-fn a_jwt_may_narrow_what_its_device_publishes_and_widens_nothing() {
+fn a_jwt_may_narrow_what_its_device_was_granted_and_widens_nothing() {
     let signer = Signer::ed25519("k1");
     let issuer = Issuer::new(rules("app"), vec![signer.key()], false);
     let access = with(&issuer, Vec::new());
@@ -131,5 +134,10 @@ fn a_jwt_may_narrow_what_its_device_publishes_and_widens_nothing() {
     assert_eq!(topics.map(may), [true, true, false, false, false, false]);
     let whole = anns_phone();
     assert!(["call/a", "call/b", "calls/a"].iter().all(|topic| access.may_publish(&whole, topic).is_ok()));
-    assert!(access.may_subscribe(&narrowed, "call/a").is_err());
+    let subscribes = |filter: &str| access.may_subscribe(&narrowed, filter).is_ok();
+    assert_eq!(
+        ["call/a", "call/a/#", "call/#", "calls/a", "other/a"].map(subscribes),
+        [true, true, false, false, false]
+    );
+    assert!(access.may_subscribe(&whole, "call/#").is_ok());
 }

@@ -1,7 +1,7 @@
 //! Logins by tokens, and what their holders may do.
 
 use super::*;
-use crate::access::{PublishRefusal, SubscribeRefusal, is_account_of_tokens, takes_over};
+use crate::access::{PublishRefusal, SubscribeRefusal, is_account_of_tokens};
 use crate::token::{Applicant, Token, TokenKey, TokenType};
 use catalog::{KeyKind, ParentTopic, Rule, Scope, Scopes};
 use uuid::Uuid;
@@ -285,10 +285,11 @@ fn a_key_that_is_given_more_time_gives_it_to_tokens_that_were_judged_before() {
 fn a_client_id_that_came_to_tokens_which_name_it_is_not_for_others() {
     let unbound = token(TokenType::Read, &["news/a"]);
     let bound = Token { client_id: Some(CLIENT.to_owned()), ..token(TokenType::Write, &["chat/a"]) };
-    let account = |tokens: &[Token]| in_with(tokens).account();
-    let (open, closed) = (account(std::slice::from_ref(&unbound)), account(&[unbound, bound]));
-    assert!(is_account_of_tokens(&closed) && open != closed);
+    let (open, closed) = (in_with(std::slice::from_ref(&unbound)), in_with(&[unbound, bound]));
+    assert!(is_account_of_tokens(&closed.account()) && open.account() != closed.account());
+    let access = access_of(rules());
+    let takes_over = |who: &Identity, of: &Identity| access.takes_over(who, &of.account());
     assert!(takes_over(&open, &open) && takes_over(&closed, &closed) && takes_over(&closed, &open));
     assert!(!takes_over(&open, &closed));
-    assert!(!takes_over("bound-tokens:other", &open) && !takes_over("user:ann", &open));
+    assert!(!access.takes_over(&closed, "tokens:other") && !access.takes_over(&open, "user:ann"));
 }

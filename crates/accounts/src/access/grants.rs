@@ -1,0 +1,81 @@
+//! What was granted, by those who have it.
+
+use super::{Access, Identity};
+use catalog::{Grant, Grantee, Right, Rights};
+use std::collections::HashMap;
+
+type RightsByParent = HashMap<String, Rights>;
+
+/// All grants of one revision.
+#[derive(Debug, Default)]
+pub(super) struct Grants {
+    by_group: HashMap<String, RightsByParent>,
+    by_user: HashMap<String, RightsByParent>,
+    by_key: HashMap<String, RightsByParent>,
+}
+
+impl FromIterator<Grant> for Grants {
+    fn from_iter<I: IntoIterator<Item = Grant>>(all: I) -> Self {
+        let mut grants = Self::default();
+        for Grant { grantee, parent, rights } in all {
+            let (of, name) = match grantee {
+                Grantee::Group(group) => (&mut grants.by_group, group),
+                Grantee::User(user) => (&mut grants.by_user, user),
+                Grantee::Key(key_id) => (&mut grants.by_key, key_id),
+            };
+            of.entry(name).or_default().insert(parent, rights);
+        }
+        grants
+    }
+}
+
+impl Grants {
+    fn allow(of: &HashMap<String, RightsByParent>, name: &str, parent: &str, right: Right) -> bool {
+        of.get(name).and_then(|parents| parents.get(parent)).is_some_and(|rights| rights.allow(right))
+    }
+
+    fn give(&self, grantee: &Grantee, parent: &str, right: Right) -> bool {
+        match grantee {
+            Grantee::Group(group) => Self::allow(&self.by_group, group, parent, right),
+            Grantee::User(user) => Self::allow(&self.by_user, user, parent, right),
+            Grantee::Key(key_id) => Self::allow(&self.by_key, key_id, parent, right),
+        }
+    }
+}
+
+impl Access {
+    /// Whether one of the grants that this identity has gives the right: a device has those of its group and of its user.
+    pub(super) fn is_granted(&self, who: &Identity, parent: &str, right: Right) -> bool {
+        let Grants { by_group, by_user, by_key } = &self.grants;
+        match who {
+            Identity::Device { group, user, .. } => {
+                Grants::allow(by_group, group, parent, right) || Grants::allow(by_user, user, parent, right)
+            }
+            Identity::Service { key_id, .. } => Grants::allow(by_key, key_id, parent, right),
+            Identity::Tokens(_) => false,
+        }
+    }
+
+    /// Those whose grants this identity has.
+    #[must_use]
+    pub fn grantees(&self, who: &Identity) -> Vec<Grantee> {
+        match who {
+            Identity::Device { group, user, .. } if user.is_empty() => vec![Grantee::Group(group.clone())],
+            Identity::Device { group, user, .. } => vec![Grantee::Group(group.clone()), Grantee::User(user.clone())],
+            Identity::Service { key_id, .. } if self.is_narrowed(key_id) => vec![Grantee::Key(key_id.clone())],
+            Identity::Service { .. } | Identity::Tokens(_) => Vec::new(),
+        }
+    }
+
+    /// Whether this one has a grant with the right.
+    #[must_use]
+    pub fn gives(&self, grantee: &Grantee, parent: &str, right: Right) -> bool {
+        self.grants.give(grantee, parent, right)
+    }
+
+    /// Whether the access key may do what its grants name, and nothing else.
+    #[must_use]
+    pub fn is_narrowed(&self, key_id: &str) -> bool {
+        self.key(key_id).is_some_and(|key| key.is_narrowed)
+    }
+}
