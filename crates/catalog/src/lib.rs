@@ -13,6 +13,7 @@ pub mod audit;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod grants;
+pub mod health;
 pub mod keys;
 pub mod limits;
 pub mod meetings;
@@ -29,6 +30,7 @@ pub use audit::{
     Note, Order, Page, Row, Uses,
 };
 pub use grants::{Grant, GrantFilter, Grantee, Right, Rights};
+pub use health::Health;
 pub use keys::{Key, KeyKind, KeySecret, Scope, Scopes};
 pub use meetings::{
     CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingHead,
@@ -44,6 +46,7 @@ pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
 
 use std::future::Future;
 use std::pin::Pin;
+use tokio::sync::watch;
 
 pub type CatalogFuture<'a, T, E = CatalogError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
@@ -62,6 +65,11 @@ pub enum CatalogError {
 
 /// All subjects of one store.
 pub trait Catalog: Accounts + Topics + Presence + Meetings + Audit + Answers + Seeds {
+    fn health(&self) -> watch::Receiver<Health>;
+    /// Writes something that nobody reads, to find out whether writes are taken.
+    fn try_write(&self) -> CatalogFuture<'_, ()>;
+    /// Waits for calls that run; later ones fail.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     /// Deletes handled requests, ended meetings, and all else for which [`limits`] has a time, once that is over;
     /// returns how many rows.
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;

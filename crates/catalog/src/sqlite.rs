@@ -83,12 +83,13 @@ mod users;
 pub use migrate::SCHEMA_VERSION;
 pub use open::OpenError;
 
-use crate::{Catalog, CatalogError, CatalogFuture};
+use crate::{Catalog, CatalogError, CatalogFuture, Health};
 use checkpoint::Checkpoints;
-use fault::{Fault, Health};
+use fault::{Fault, FileHealth};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool, Transaction, query_scalar};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -100,7 +101,7 @@ pub struct SqliteCatalog {
     revision: watch::Sender<u64>,
     /// The number of the last change that an owner made.
     changes: watch::Sender<u64>,
-    health: Arc<Health>,
+    health: Arc<FileHealth>,
     checkpoints: Checkpoints,
 }
 
@@ -111,34 +112,6 @@ impl SqliteCatalog {
     /// See [`OpenError`]; the file is as it was.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         open::open(path.as_ref()).await
-    }
-
-    /// Becomes `Some(reason)` when the file can be used no more; the process must end then.
-    pub fn failure(&self) -> watch::Receiver<Option<String>> {
-        self.health.watch()
-    }
-
-    /// `Some(reason)` from a write that the file did not take (the disk is full, another program holds the file) until
-    /// the next one that it takes. The program goes on; [`try_write`](Self::try_write) finds out when that is over.
-    pub fn refusing(&self) -> watch::Receiver<Option<String>> {
-        self.health.watch_refusing()
-    }
-
-    /// Writes a row and deletes it, to find out whether the file takes writes.
-    ///
-    /// # Errors
-    /// As every write.
-    pub async fn try_write(&self) -> Result<(), CatalogError> {
-        let mut tx = self.begin().await?;
-        let done = probe::write(&mut tx).await;
-        self.finish(tx, done).await
-    }
-
-    /// Waits for running calls and closes the file; later calls fail.
-    pub async fn close(&self) {
-        self.checkpoints.close().await;
-        self.readers.close().await;
-        self.writer.close().await;
     }
 
     /// `journal_mode` and `synchronous` of the writer, as SQLite reports them: `wal` and `2` (FULL).
@@ -250,6 +223,26 @@ fn raise(watched: &watch::Sender<u64>, new: u64) {
 }
 
 impl Catalog for SqliteCatalog {
+    fn health(&self) -> watch::Receiver<Health> {
+        self.health.watch()
+    }
+
+    fn try_write(&self) -> CatalogFuture<'_, ()> {
+        Box::pin(async move {
+            let mut tx = self.begin().await?;
+            let done = probe::write(&mut tx).await;
+            self.finish(tx, done).await
+        })
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            self.checkpoints.close().await;
+            self.readers.close().await;
+            self.writer.close().await;
+        })
+    }
+
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64> {
         Box::pin(async move {
             self.date_ended_meetings(now_ms).await?;

@@ -4,7 +4,7 @@
 //! SQLite would do it in the commit that makes the log longer than 1,000 pages. The writer still does where this falls
 //! behind ([`WRITER_PAGES`]), so that the log stays bounded.
 
-use super::fault::Health;
+use super::fault::FileHealth;
 use sqlx::{SqlitePool, query};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +26,7 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(pool: SqlitePool, health: Arc<Health>) -> Self {
+    pub(super) fn start(pool: SqlitePool, health: Arc<FileHealth>) -> Self {
         let due = Arc::new(Notify::new());
         let mut task = JoinSet::new();
         task.spawn(run(pool.clone(), Arc::clone(&due), health));
@@ -44,7 +44,7 @@ impl Checkpoints {
     }
 }
 
-async fn run(pool: SqlitePool, due: Arc<Notify>, health: Arc<Health>) {
+async fn run(pool: SqlitePool, due: Arc<Notify>, health: Arc<FileHealth>) {
     loop {
         due.notified().await;
         match query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await {

@@ -1,6 +1,6 @@
 //! Errors of SQLite by their consequence: a broken rule, a call that may be tried again, or the end of the file's use.
 
-use crate::{CatalogError, CommitError};
+use crate::{CatalogError, CommitError, Health};
 use tokio::sync::watch;
 
 /// Why a function on a connection failed: an error of SQLite, or a rule of the catalog.
@@ -40,31 +40,31 @@ pub(super) const DAMAGE_REMEDY: &str =
 
 /// The state of the file: whether it may be used, and whether it takes writes. A file that has failed is not used again
 /// in this process.
-#[derive(Debug)]
-pub(super) struct Health {
-    failed: watch::Sender<Option<String>>,
-    /// Why the file did not take the last write.
-    refusing: watch::Sender<Option<String>>,
-}
+#[derive(Debug, Default)]
+pub(super) struct FileHealth(watch::Sender<Health>);
 
-impl Health {
-    pub(super) fn new() -> Self {
-        Self { failed: watch::Sender::new(None), refusing: watch::Sender::new(None) }
-    }
-
-    pub(super) fn watch(&self) -> watch::Receiver<Option<String>> {
-        self.failed.subscribe()
-    }
-
-    pub(super) fn watch_refusing(&self) -> watch::Receiver<Option<String>> {
-        self.refusing.subscribe()
+impl FileHealth {
+    pub(super) fn watch(&self) -> watch::Receiver<Health> {
+        self.0.subscribe()
     }
 
     pub(super) fn check(&self) -> Result<(), CatalogError> {
-        match &*self.failed.borrow() {
-            Some(reason) => Err(CatalogError::Unavailable(reason.clone())),
+        match self.0.borrow().failure() {
+            Some(why) => Err(CatalogError::Unavailable(why.to_owned())),
             None => Ok(()),
         }
+    }
+
+    /// What it was before, unless it is the same, or the file has failed.
+    fn becomes(&self, now: Health) -> Option<Health> {
+        let mut before = None;
+        self.0.send_if_modified(|health| {
+            if health.failure().is_none() && *health != now {
+                before = Some(std::mem::replace(health, now));
+            }
+            before.is_some()
+        });
+        before
     }
 
     /// Converts the error of any statement but COMMIT; ends the use of the file where it says so.
@@ -88,12 +88,12 @@ impl Health {
     pub(super) fn note_write(&self, result: &Result<(), CatalogError>) {
         match result {
             Ok(()) => {
-                if self.refusing.send_if_modified(|refusing| refusing.take().is_some()) {
+                if self.becomes(Health::Serves).is_some() {
                     tracing::info!("the catalog takes writes again");
                 }
             }
             Err(CatalogError::Unavailable(why)) => {
-                if self.refusing.send_replace(Some(why.clone())).is_none() {
+                if self.becomes(Health::RefusesWrites { why: why.clone() }) == Some(Health::Serves) {
                     tracing::warn!(why, "the catalog takes no writes at the moment");
                 }
             }
@@ -106,9 +106,8 @@ impl Health {
             SqlErrorKind::Damaged | SqlErrorKind::NotADatabase => DAMAGE_REMEDY,
             _ => "check the disk, then restart the program, which recovers from the file",
         };
-        let reason = format!("the catalog can be used no more: {error}; {remedy}");
-        let newly = self.failed.send_if_modified(|failed| failed.is_none() && failed.replace(reason).is_none());
-        if newly {
+        let why = format!("the catalog can be used no more: {error}; {remedy}");
+        if self.becomes(Health::Failed { why }).is_some() {
             tracing::error!(%error, remedy, "the catalog failed and is used no more");
         }
         CatalogError::Unavailable(error.to_string())

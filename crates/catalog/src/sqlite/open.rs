@@ -1,7 +1,7 @@
 //! Opening the file: one writer, a few readers, and the errors of a start.
 
 use super::checkpoint::{self, Checkpoints};
-use super::fault::{DAMAGE_REMEDY, Health, SqlErrorKind, kind_of};
+use super::fault::{DAMAGE_REMEDY, FileHealth, SqlErrorKind, kind_of};
 use super::migrate::{SCHEMA_VERSION, migrate};
 use super::rows::to_u64;
 use super::{SqliteCatalog, audit, topics};
@@ -81,7 +81,7 @@ async fn try_open(path: &Path) -> Result<SqliteCatalog, OpenError> {
     let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
     let revision = read_number(topics::revision(&mut *readers.acquire().await?).await?)?;
     let changes = read_number(audit::last_number(&mut *readers.acquire().await?).await?)?;
-    let health = Arc::new(Health::new());
+    let health = Arc::<FileHealth>::default();
     let checkpoints = Checkpoints::start(checkpointer, Arc::clone(&health));
     let (revision, changes) = (watch::Sender::new(revision), watch::Sender::new(changes));
     Ok(SqliteCatalog { writer, readers, revision, changes, health, checkpoints })

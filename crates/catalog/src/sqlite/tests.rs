@@ -7,8 +7,8 @@ use super::SqliteCatalog;
 use crate::limits::{ANSWERS_PER_CALLER_MAX, REVOKED_TOKEN_KEEP_MS, REVOKED_TOKENS_MAX};
 use crate::{
     AccessKey, Accounts, Actor, Answer, AnswerKey, Answers, ApiKey, ApplyError, Audit, AuditPage, By, Catalog,
-    CatalogError, Change, DeviceFilter, GrantFilter, Grantee, Group, Handled, Key, Kind, MeetingCommit, MeetingPlace,
-    MeetingState, Meetings, MeetingsPage, NewOutboxRow, Order, Page, RevokedToken, Topics,
+    CatalogError, Change, DeviceFilter, GrantFilter, Grantee, Group, Handled, Health, Key, Kind, MeetingCommit,
+    MeetingPlace, MeetingState, Meetings, MeetingsPage, NewOutboxRow, Order, Page, RevokedToken, Topics,
 };
 use sqlx::{query, query_scalar};
 use tempfile::TempDir;
@@ -76,7 +76,7 @@ async fn the_writer_goes_on_by_itself_when_a_full_disk_has_room_again() {
     scene.catalog.put_api_key(large_key()).await.unwrap();
     let kept = scene.catalog.api_key("large").await.unwrap().unwrap().value;
     assert_eq!(kept.note, large_key().label);
-    assert_eq!(*scene.catalog.failure().borrow(), None);
+    assert_eq!(*scene.catalog.health().borrow(), Health::Serves);
 }
 
 #[tokio::test]
@@ -108,15 +108,15 @@ async fn a_writer_that_was_opened_in_mid_run_keeps_the_same_promises() {
 #[tokio::test]
 async fn refused_writes_are_reported_until_one_is_taken() {
     let scene = Scene::new().await;
-    let refusing = scene.catalog.refusing();
+    let health = scene.catalog.health();
     scene.catalog.try_write().await.unwrap();
-    assert_eq!(*refusing.borrow(), None);
+    assert_eq!(*health.borrow(), Health::Serves);
     scene.fill().await;
     scene.catalog.put_api_key(large_key()).await.unwrap_err();
-    assert!(refusing.borrow().as_deref().unwrap().contains("the disk is full"));
+    assert!(health.borrow().refusal().unwrap().contains("the disk is full"));
     scene.make_room().await;
     scene.catalog.try_write().await.unwrap();
-    assert_eq!(*refusing.borrow(), None);
+    assert_eq!(*health.borrow(), Health::Serves);
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_row_that_breaks_a_rule_does_not_look_like_a_full_disk() {
     let scene = Scene::new().await;
     let stray = crate::Grant::to_publish("GID_none", "none");
     scene.catalog.put_grant(stray).await.unwrap_err();
-    assert_eq!(*scene.catalog.refusing().borrow(), None);
+    assert_eq!(*scene.catalog.health().borrow(), Health::Serves);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::Place;
 use catalog::contract::Store;
-use catalog::{Accounts, EngagementKind, Kind, Meetings, Origin, SCHEMA_VERSION, Seeds, SqliteCatalog};
+use catalog::{Accounts, Catalog, EngagementKind, Kind, Meetings, Origin, SCHEMA_VERSION, Seeds, SqliteCatalog};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection, query, query_as, query_scalar, raw_sql};
 use std::fs;

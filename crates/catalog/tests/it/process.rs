@@ -62,10 +62,10 @@ async fn an_io_error_of_a_commit_ends_the_use_of_the_file_and_loses_nothing_ackn
 #[ignore = "runs in a child of the test above"]
 async fn child_that_meets_a_file_size_limit() {
     let catalog = open_file_of_parent().await;
-    let failure = catalog.failure();
+    let health = catalog.health();
     let error = put_until_refused(&catalog).await;
     assert!(matches!(error, CatalogError::Unavailable(_)), "{error}");
-    assert!(failure.borrow().is_some(), "{error}");
+    assert!(health.borrow().failure().is_some(), "{error}");
     assert!(catalog.api_key("0").await.is_err() && catalog.prune(0).await.is_err());
 }
 

@@ -4,8 +4,8 @@ use crate::Place;
 use catalog::contract::Store;
 use catalog::limits::CONNECTIONS_REMEMBERED_MAX;
 use catalog::{
-    Accounts, Catalog, CatalogError, CommitError, Engagement, EngagementKind, Group, MeetingChange, MeetingCommit,
-    Meetings, NewOutboxRow, OnlineEvent, OnlineKind, Presence, SCHEMA_VERSION, SqliteCatalog, Topics,
+    Accounts, Catalog, CatalogError, CommitError, Engagement, EngagementKind, Group, Health, MeetingChange,
+    MeetingCommit, Meetings, NewOutboxRow, OnlineEvent, OnlineKind, Presence, SCHEMA_VERSION, SqliteCatalog, Topics,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, query, query_scalar, raw_sql};
@@ -81,11 +81,11 @@ async fn after_damage_every_call_fails_and_the_program_is_told() {
     catalog.put_group(group("GID_test")).await.unwrap();
     catalog.close().await;
     let catalog = place.open().await;
-    let failure = catalog.failure();
+    let health = catalog.health();
     overwrite_all_but_the_first_page(&place);
-    assert_eq!(*failure.borrow(), None);
+    assert_eq!(*health.borrow(), Health::Serves);
     assert!(matches!(catalog.put_group(group("GID_more")).await, Err(CatalogError::Unavailable(_))));
-    let words = failure.borrow().clone().unwrap();
+    let words = health.borrow().failure().unwrap().to_owned();
     assert!(words.contains("malformed") && words.contains("restore it from a backup"), "{words}");
     assert!(matches!(catalog.access().await, Err(CatalogError::Unavailable(_))));
     assert!(matches!(catalog.user("ann").await, Err(CatalogError::Unavailable(_))));
@@ -115,7 +115,7 @@ async fn a_broken_rule_does_not_end_the_use_of_the_file() {
     let catalog = place.open().await;
     let stray = catalog::Grant::to_publish("GID_none", "none");
     assert!(catalog.put_grant(stray).await.is_err());
-    assert_eq!(*catalog.failure().borrow(), None);
+    assert_eq!(*catalog.health().borrow(), Health::Serves);
     catalog.put_group(group("GID_test")).await.unwrap();
 }
 
@@ -132,7 +132,7 @@ async fn a_call_that_is_dropped_half_way_leaves_the_writer_usable() {
     }
     catalog.put_group(group("GID_test")).await.unwrap();
     assert!(catalog.access().await.unwrap().groups.contains(&group("GID_test")));
-    assert_eq!(*catalog.failure().borrow(), None);
+    assert_eq!(*catalog.health().borrow(), Health::Serves);
 }
 
 #[tokio::test]

@@ -13,16 +13,15 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct Health {
     ready: Arc<AtomicBool>,
-    /// Why the catalog takes no writes at the moment.
-    refusing: watch::Receiver<Option<String>>,
+    catalog: watch::Receiver<catalog::Health>,
     set_aside: watch::Receiver<SetAside>,
     log: Log,
 }
 
 impl Health {
-    /// Not ready yet. `refusing`: as long as it says why writes are refused, the server is not ready either.
-    pub fn new(refusing: watch::Receiver<Option<String>>, set_aside: watch::Receiver<SetAside>, log: Log) -> Self {
-        Self { ready: Arc::default(), refusing, set_aside, log }
+    /// Not ready yet, nor as long as the catalog refuses writes.
+    pub fn new(catalog: watch::Receiver<catalog::Health>, set_aside: watch::Receiver<SetAside>, log: Log) -> Self {
+        Self { ready: Arc::default(), catalog, set_aside, log }
     }
 
     pub fn set_ready(&self, ready: bool) {
@@ -44,7 +43,7 @@ impl Health {
 
     /// As its owner sees it.
     pub fn state(&self) -> HealthState {
-        let refusing = self.refusing.borrow().clone();
+        let refusing = self.why_no_writes();
         let SetAside { meetings, messages } = self.set_aside();
         let part = |part, detail: Option<String>| PartState { part, ok: detail.is_none(), detail };
         let waits = |count: u64, what: &str| (count > 0).then(|| format!("set aside for an operator: {count} {what}"));
@@ -88,8 +87,11 @@ impl Health {
         if !self.ready.load(Ordering::Acquire) {
             return Some("starting or stopping\n".to_owned());
         }
-        let refusing = self.refusing.borrow();
-        refusing.as_ref().map(|why| format!("the catalog takes no writes: {why}\n"))
+        self.why_no_writes().map(|why| format!("the catalog takes no writes: {why}\n"))
+    }
+
+    fn why_no_writes(&self) -> Option<String> {
+        self.catalog.borrow().refusal().map(str::to_owned)
     }
 }
 

@@ -28,7 +28,7 @@ use crate::keys::{ApiKey, Certificate, JoinKey, TokenSecret};
 use accounts::http::RefusalCounts;
 use anyhow::{Context, Result, bail};
 use broker::Broker;
-use catalog::{Catalog, SqliteCatalog};
+use catalog::Catalog;
 use descriptors::Descriptors;
 use mqtt::ReasonCode;
 use roles::Directory;
@@ -200,7 +200,7 @@ impl Server {
         let links = seed_names(config, &storage, &keys).await?;
         watch_catalog(&storage, &fatal);
         tokio::spawn(time_file::keep(storage.clock.clone(), config.data_dir.clone()));
-        let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
+        let catalog = Arc::clone(&storage.catalog);
         let directory = Directory::follow(config, &catalog, &keys).await?;
         directory.access.reached(catalog.access().await?.revision).await;
         let mqtt = [sockets.mqtt, sockets.mqtts];
@@ -209,7 +209,7 @@ impl Server {
                 .await?;
         let revocation = revocation::follow(config, &catalog, &directory, &broker, fatal);
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
-        let health = Health::new(storage.catalog.refusing(), meeting.set_aside(), storage.log.clone());
+        let health = Health::new(storage.catalog.health(), meeting.set_aside(), storage.log.clone());
         let default_group = config.groups.first().cloned().unwrap_or_default();
         let [plain, secure] = [(); 2].map(|()| Arc::<ListenerCounts>::default());
         let http_counts = vec![("http", Arc::clone(&plain)), ("https", Arc::clone(&secure))];
@@ -315,10 +315,10 @@ async fn seed_names(config: &Config, storage: &storage::Storage, keys: &Keys) ->
 
 /// A catalog that cannot be trusted any more ends the process; one that only refuses is tried again.
 fn watch_catalog(storage: &storage::Storage, fatal: &Fatal) {
-    let (mut failure, fatal) = (storage.catalog.failure(), Arc::clone(fatal));
+    let (mut health, fatal) = (storage.catalog.health(), Arc::clone(fatal));
     tokio::spawn(async move {
-        if let Ok(failure) = failure.wait_for(Option::is_some).await {
-            fatal(failure.clone().unwrap_or_default());
+        if let Ok(failed) = health.wait_for(|health| health.failure().is_some()).await {
+            fatal(failed.failure().unwrap_or_default().to_owned());
         }
     });
     tokio::spawn(retry_writes(Arc::clone(&storage.catalog)));
@@ -326,9 +326,9 @@ fn watch_catalog(storage: &storage::Storage, fatal: &Fatal) {
 
 /// Writes may be refused for a while, as by a full disk. There may be no other write, so this one finds out
 /// when it is over.
-async fn retry_writes(catalog: Arc<SqliteCatalog>) {
-    let mut refusing = catalog.refusing();
-    while refusing.wait_for(Option::is_some).await.is_ok() {
+async fn retry_writes(catalog: Arc<dyn Catalog>) {
+    let mut health = catalog.health();
+    while health.wait_for(|health| health.refusal().is_some()).await.is_ok() {
         tokio::time::sleep(WRITE_RETRY_INTERVAL).await;
         let _ = catalog.try_write().await;
     }

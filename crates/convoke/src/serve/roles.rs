@@ -13,7 +13,7 @@ use accounts::login::DeviceDirectory;
 use accounts::token::TokenKey;
 use anyhow::{Context, Result};
 use broker::Broker;
-use catalog::{Accounts, Catalog};
+use catalog::Catalog;
 use clock::Clock;
 use meeting::{JoinSigner, MeetingService, Rules};
 use queue::Queue;
@@ -138,7 +138,7 @@ pub(super) async fn meeting(
     let channels = channels.dying_before_blocks(config.test.dies_before_blocks);
     let channels = Arc::new(channels);
     let queue: Arc<dyn Queue> = Arc::new(storage.queue.clone());
-    let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
+    let catalog = Arc::clone(&storage.catalog);
     MeetingService::start(settings, storage.clock.clone(), queue, catalog, channels, signer)
         .await
         .context("the meeting service does not start")

@@ -3,7 +3,7 @@
 use super::seeded_replay::SeededReplay;
 use crate::config::Config;
 use anyhow::{Context, Result, bail};
-use catalog::SqliteCatalog;
+use catalog::{Catalog, SqliteCatalog};
 use clock::Clock;
 use commitlog::{DiskStorage, Log, Options, ReplayError, ReplayedRecord, SyncMode};
 use queue::{Engine, EngineOptions};
@@ -21,7 +21,7 @@ pub(super) struct Storage {
     pub log: Log,
     pub queue: Engine,
     pub inboxes: broker::Recovery,
-    pub catalog: Arc<SqliteCatalog>,
+    pub catalog: Arc<dyn Catalog>,
 }
 
 /// The log's lock guards the whole data directory, so the log comes first.

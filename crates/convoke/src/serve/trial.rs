@@ -8,7 +8,7 @@ use super::storage::Storage;
 use crate::config::Config;
 use crate::keys::ApiKey;
 use anyhow::{Context, Result, bail};
-use catalog::{Actor, Audit, By, CatalogError, Change, Kind, Order, Origin, Seeds};
+use catalog::{Actor, By, CatalogError, Change, Kind, Order, Origin};
 use std::io::ErrorKind;
 use tracing::info;
 

@@ -2,7 +2,7 @@
 
 use crate::rtc::Asked;
 use crate::world::{World, channel, create, new_meeting, until};
-use catalog::{MeetingChange, MeetingCommit, Meetings};
+use catalog::{Catalog, MeetingChange, MeetingCommit, Meetings};
 use serde_json::Value;
 use signalling::{DownBody, EndReason, MeetingId, Rights, Track, UpBody};
 

@@ -2,6 +2,7 @@
 
 use catalog::*;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, watch};
@@ -207,6 +208,9 @@ impl Meetings for Held {
 
 impl Catalog for Held {
     pass_on! {
+        fn health(&self) -> watch::Receiver<Health>;
+        fn try_write(&self) -> CatalogFuture<'_, ()>;
+        fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
         fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
         fn pull_in(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
     }

@@ -5,7 +5,7 @@ use crate::held::{Held, Hold, Write};
 use crate::rtc::Recorder;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use bytes::Bytes;
-use catalog::{Accounts, Device, Group, Meetings, SqliteCatalog, Topics, User};
+use catalog::{Accounts, Catalog, Device, Group, Meetings, SqliteCatalog, Topics, User};
 use clock::Clock;
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, LogId, Options};
