@@ -6,7 +6,7 @@ mod tokens;
 use super::*;
 use crate::access::AccessConfig;
 use crate::network::Network;
-use catalog::{AccessKey, AccessSnapshot, Accounts, Group, Key, SqliteCatalog, Topics, User};
+use catalog::{AccessKey, AccessSnapshot, Accounts, Catalog, Group, Key, SqliteCatalog, Topics, User};
 use devices::LOOKUPS_WAITING_MAX;
 use std::sync::Arc;
 use std::sync::mpsc;
