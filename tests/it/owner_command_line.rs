@@ -284,6 +284,15 @@ async fn refusals_say_what_to_do_and_each_kind_has_its_exit_code() -> Result<()>
     desk.fails(&format!("users list --url {url} --key-file billing.json"), 1, &["the scope devices", "billing.json"])?;
     desk.does(&format!("login {url} --key-file billing.json --profile billing"))?;
     desk.fails("groups list", 1, &["the scope groups"])?;
+    let used = |desk: &Desk| -> Result<Vec<(String, bool)>> {
+        let list = desk.reads("profiles list")?;
+        let rows = list["items"].as_array().context("no list")?.iter();
+        Ok(rows.map(|row| (row["profile"].as_str().unwrap_or_default().to_owned(), row["used"] == true)).collect())
+    };
+    assert_eq!(used(&desk)?, [("billing".to_owned(), true), ("default".to_owned(), false)]);
+    desk.does("profiles use default")?;
+    assert_eq!(used(&desk)?, [("billing".to_owned(), false), ("default".to_owned(), true)]);
+    desk.fails("profiles use none", 78, &["there is no profile none", "billing, default"])?;
     desk.does("logout --profile billing")?;
     desk.does("groups list --profile default")?;
 

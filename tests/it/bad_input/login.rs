@@ -3,7 +3,7 @@
 use super::Scene;
 use super::packets::{Connect, V5, V311};
 use anyhow::{Context, Result};
-use catalog::{Accounts, Device, SqliteCatalog};
+use catalog::{Accounts, Catalog, Device, SqliteCatalog};
 use serde_json::Value;
 
 /// Changes one thing of a good login.

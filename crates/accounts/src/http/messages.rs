@@ -201,6 +201,9 @@ pub(super) async fn list_dead_letters(
 ) -> Result<Json<Items<StoredMessage>>, Problem> {
     let topic = dead_letters_of(&*api.state.messages, &group)?;
     match look(&api, &holder, topic, query).await? {
+        Err(NoMessages::Topic(_)) if api.state.messages.topics_of(&group).is_empty() => {
+            Err(Refusals::of("consumer group", &group).unknown())
+        }
         // It is made with the first of them.
         Err(NoMessages::Topic(_)) => Ok(Json(Items { items: Vec::new(), next: None })),
         looked => looked.map_err(no_messages),

@@ -1,7 +1,9 @@
 //! The commands by noun.
 
 use super::login::{Login, Logout};
-use super::{Options, audit, devices, grants, groups, keys, links, meetings, messages, server, tokens, topics, users};
+use super::{
+    Options, audit, devices, grants, groups, keys, links, meetings, messages, profiles, server, tokens, topics, users,
+};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -10,6 +12,12 @@ pub(crate) enum Command {
     Login(Login),
     /// Forget a server and its key.
     Logout(Logout),
+    /// The servers that were kept.
+    #[command(after_help = "Examples:\n  convoke profiles list\n  convoke profiles use prod")]
+    Profiles {
+        #[command(subcommand)]
+        verb: profiles::Verb,
+    },
     /// Group IDs, under which devices and services log in.
     #[command(after_help = "Examples:\n  convoke groups create GID_phone\n  convoke groups remove GID_phone --force")]
     Groups(Noun<groups::Verb>),

@@ -67,10 +67,7 @@ pub(crate) fn log_out(logout: &Logout) -> Result<()> {
     let name = &logout.profile;
     let mut profiles = Profiles::read()?;
     if profiles.profiles.remove(name).is_none() {
-        bail!(
-            "there is no profile {name}\n  remedy: {} names those that there are",
-            folder()?.join("profiles.toml").display()
-        );
+        bail!("there is no profile {name}\n  remedy: convoke profiles list names those that there are");
     }
     profiles.current = profiles.current.filter(|current| current != name);
     profiles.write()?;

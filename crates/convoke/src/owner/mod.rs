@@ -22,6 +22,7 @@ mod login;
 mod meetings;
 mod messages;
 mod profile;
+mod profiles;
 mod secret_file;
 mod server;
 mod show;
@@ -67,6 +68,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Login(login) => login::log_in(login).await.map(|()| ExitCode::SUCCESS),
         Command::Logout(logout) => login::log_out(&logout).map(|()| ExitCode::SUCCESS),
+        Command::Profiles { verb } => profiles::run(verb).map(|()| ExitCode::SUCCESS),
         Command::Groups(noun) => run_verb(noun).await,
         Command::Topics(noun) => run_verb(noun).await,
         Command::Grants(noun) => run_verb(noun).await,

@@ -227,7 +227,7 @@ impl Profiles {
     }
 
     /// `None`: that of the last login, if there was one.
-    fn find(mut self, name: Option<String>) -> Result<Option<Profile>> {
+    pub(super) fn find(mut self, name: Option<String>) -> Result<Option<Profile>> {
         let Some(name) = name.or(self.current) else { return Ok(None) };
         if let Some(profile) = self.profiles.remove(&name) {
             return Ok(Some(profile));

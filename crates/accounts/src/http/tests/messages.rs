@@ -113,7 +113,11 @@ impl Messages for FakeMessages {
     }
 
     fn topics_of(&self, group: &str) -> Vec<String> {
-        let topics = if group == "workers" { ["jobs"].as_slice() } else { ["jobs", "orders"].as_slice() };
+        let topics: &[&str] = match group {
+            "workers" => &["jobs"],
+            "nobody" => &[],
+            _ => &["jobs", "orders"],
+        };
         topics.iter().map(|&topic| topic.to_owned()).collect()
     }
 
@@ -222,6 +226,7 @@ async fn messages_of_the_queue_are_looked_at_in_parts() {
         ("/api/v1/queue-topics/orders/messages?from=middle", (400, "invalid_query")),
         ("/api/v1/queue-topics/orders/messages?limit=201", (400, "invalid_query")),
         ("/api/v1/queue-groups/no%20group/dead-letters", (404, "not_found")),
+        ("/api/v1/queue-groups/nobody/dead-letters", (404, "not_found")),
     ] {
         assert_eq!(world.ask("GET", path, Value::Null).await.refused(), expected, "{path}");
     }
