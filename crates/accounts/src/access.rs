@@ -67,6 +67,19 @@ impl Identity {
         }
     }
 
+    /// Whom the session of this account is for while it has no connection, as far as the account says it: not by which JWT or
+    /// tokens.
+    #[must_use]
+    pub fn of_session(account: &str, client_id: &str) -> Option<Self> {
+        if let Some(user) = account.strip_prefix(USER) {
+            let group = ClientId::parse(client_id).ok()?.group().to_owned();
+            let (client_id, user) = (client_id.to_owned(), user.to_owned());
+            return Some(Self::Device { client_id, user, group, publishes: None });
+        }
+        let (instance, key_id) = account.strip_prefix(SERVICE)?.rsplit_once('/')?;
+        Some(Self::Service { key_id: key_id.to_owned(), instance: instance.to_owned() })
+    }
+
     pub fn is_service(&self) -> bool {
         matches!(self, Self::Service { .. })
     }
@@ -78,6 +91,7 @@ pub fn is_account_of_service(account: &str) -> bool {
 }
 
 const SERVICE: &str = "service:";
+const USER: &str = "user:";
 /// Of clients whose tokens name no client id,
 const TOKENS: &str = "tokens:";
 /// and of those that have one which names theirs.
@@ -96,11 +110,11 @@ fn is_service_of(instance: &str, account: &str) -> bool {
 
 /// Whether it is that of a user, whose devices they are.
 pub fn is_account_of_user(account: &str) -> bool {
-    account.starts_with("user:")
+    account.starts_with(USER)
 }
 
 pub(crate) fn account_of_user(user: &str) -> String {
-    format!("user:{user}")
+    format!("{USER}{user}")
 }
 
 /// What is the same for every revision.

@@ -85,4 +85,9 @@ impl Sessions for Broker {
         let group: Arc<str> = group.into();
         self.notify_all(|answer| Notice::GroupCut { group: Arc::clone(&group), answer })
     }
+
+    fn judge_subscriptions(&self, parent: &str) -> oneshot::Receiver<()> {
+        let parent: Arc<str> = parent.into();
+        self.notify_all(|answer| Notice::SubscriptionsCut { parent: Arc::clone(&parent), answer })
+    }
 }

@@ -207,6 +207,8 @@ pub enum Cut {
     Others { client_id: String, user: String },
     /// The group is removed: connections of whoever has logged in under it.
     Group { group: String },
+    /// Somebody may not subscribe at this parent topic any more: subscriptions there that no grant allows.
+    Subscriptions { parent: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -73,6 +73,16 @@ impl Access {
         self.grants.give(grantee, parent, right)
     }
 
+    /// Whether grants say what this identity may do, and nothing else.
+    #[must_use]
+    pub fn lives_by_grants(&self, who: &Identity) -> bool {
+        match who {
+            Identity::Device { .. } => true,
+            Identity::Service { key_id, .. } => self.is_narrowed(key_id),
+            Identity::Tokens(_) => false,
+        }
+    }
+
     /// Whether the access key may do what its grants name, and nothing else.
     #[must_use]
     pub fn is_narrowed(&self, key_id: &str) -> bool {

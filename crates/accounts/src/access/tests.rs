@@ -274,6 +274,19 @@ fn a_narrowed_key_has_an_account_of_its_own_and_others_take_over_nothing_of_it()
 }
 
 #[test]
+fn a_session_without_a_connection_is_of_whom_its_account_says() {
+    let access = access();
+    for who in [device("GID_test"), service_of("granted"), service()] {
+        assert_eq!(Identity::of_session(&who.account(), "GID_test@@@a"), Some(who.clone()));
+    }
+    for account in ["service:convoke", "tokens:convoke", "bound-tokens:convoke"] {
+        assert_eq!(Identity::of_session(account, "GID_test@@@a"), None, "{account}");
+    }
+    let by_grants = |who: &Identity| access.lives_by_grants(who);
+    assert_eq!([device("GID_none"), service_of("nothing"), service()].each_ref().map(by_grants), [true, true, false]);
+}
+
+#[test]
 fn a_device_without_the_right_subscribes_to_nothing() {
     for filter in ["meeting-up/#", "meeting-down/p2p/GID_test@@@a/#", "#", "unknown", "$share/x/meeting-up/#", "$SYS/#"]
     {

@@ -29,7 +29,11 @@ pub(super) enum End {
 impl End {
     /// Whether it is under the rules of access, which have to be in force before.
     pub(super) fn concerns_access(&self) -> bool {
-        matches!(self, Self::Cut(Cut::Key { .. } | Cut::Token { .. } | Cut::Group { .. }) | Self::OfTime { .. })
+        matches!(
+            self,
+            Self::Cut(Cut::Key { .. } | Cut::Token { .. } | Cut::Group { .. } | Cut::Subscriptions { .. })
+                | Self::OfTime { .. }
+        )
     }
 
     /// A removed device is one thing that ends, though both lanes have a part of it; where one is registered, there is nothing
@@ -44,9 +48,12 @@ impl Lane {
     pub(super) fn ends_of(self, row: ChangeRow) -> Vec<End> {
         let remains = |cut| match cut {
             Cut::Device { client_id, key_id } => Some(End::Remains { client_id, key_id }),
-            Cut::Key { .. } | Cut::Credential { .. } | Cut::Token { .. } | Cut::Others { .. } | Cut::Group { .. } => {
-                None
-            }
+            Cut::Key { .. }
+            | Cut::Credential { .. }
+            | Cut::Token { .. }
+            | Cut::Others { .. }
+            | Cut::Group { .. }
+            | Cut::Subscriptions { .. } => None,
         };
         match self {
             Self::AtOnce if row.kind == Kind::Key && row.cuts.is_empty() => vec![End::OfTime { key_id: row.subject }],

@@ -205,6 +205,7 @@ impl Follower {
             End::Cut(Cut::Credential { client_id, key_id }) => self.sessions.cut_credential(client_id, key_id),
             End::Cut(Cut::Device { client_id, key_id }) => self.sessions.cut_device(client_id, key_id),
             End::Cut(Cut::Group { group }) => self.sessions.cut_group(group),
+            End::Cut(Cut::Subscriptions { parent }) => self.sessions.judge_subscriptions(parent),
             End::Cut(Cut::Others { client_id, user }) => return self.try_end_others(client_id, user).await,
             End::Remains { client_id, key_id } => return self.try_end_device(client_id, key_id).await,
         };

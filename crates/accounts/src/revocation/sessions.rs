@@ -66,6 +66,10 @@ pub trait Sessions: Send + Sync {
     /// Ends the connections of all whose client ids are of this group, because it was removed. The rules in force must be the new
     /// ones already.
     fn cut_group(&self, group: &str) -> oneshot::Receiver<()>;
+
+    /// Ends the subscriptions at this parent topic that no grant allows any more, of sessions with a connection and without, and
+    /// the connections that had them. The rules in force must be the new ones already.
+    fn judge_subscriptions(&self, parent: &str) -> oneshot::Receiver<()>;
 }
 
 /// `None`: without an answer in time.

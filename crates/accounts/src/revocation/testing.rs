@@ -26,6 +26,8 @@ pub(crate) struct ToldBroker {
     /// Client ids with the accounts that they are of now.
     pub(crate) registered: Mutex<Vec<(String, String)>>,
     pub(crate) cut_groups: Mutex<Vec<String>>,
+    /// Parent topics.
+    pub(crate) judged_subscriptions: Mutex<Vec<String>>,
     /// Its log takes nothing: no device ends for good.
     pub(crate) is_full: AtomicBool,
     /// As long as there are such, who asks whose a client id is waits for the answer.
@@ -116,6 +118,14 @@ impl Sessions for ToldBroker {
 
     fn cut_group(&self, group: &str) -> oneshot::Receiver<()> {
         self.cut_groups.lock().unwrap().push(group.to_owned());
+        answer(())
+    }
+
+    fn judge_subscriptions(&self, parent: &str) -> oneshot::Receiver<()> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return oneshot::channel().1;
+        }
+        self.judged_subscriptions.lock().unwrap().push(parent.to_owned());
         answer(())
     }
 }

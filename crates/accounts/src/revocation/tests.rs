@@ -5,7 +5,8 @@ use super::*;
 use crate::access::AccessConfig;
 use crate::login::DeviceDirectory;
 use catalog::{
-    AccessKey, Accounts, Actor, Audit, By, Change, Device, Group, KeyUpdate, Order, SqliteCatalog, Topics, User,
+    AccessKey, Accounts, Actor, Audit, By, Change, Device, Grant, Grantee, Group, KeyUpdate, Order, ParentTopic, Right,
+    Rights, Rule, SqliteCatalog, Topics, User,
 };
 use sqlx::{Connection, SqliteConnection};
 use std::collections::HashSet;
@@ -158,6 +159,24 @@ async fn what_was_committed_and_not_answered_ends() {
         unanswered.iter().all(|device| ended.contains(device))
     };
     world.until("all of them", all_ended).await;
+}
+
+#[tokio::test]
+async fn a_right_to_subscribe_that_is_taken_back_elsewhere_is_judged_by_the_new_rules_until_it_is_done() {
+    let world = World::new().await;
+    let (grantee, rights) = (Grantee::User("ann".to_owned()), Rights::parse("subscribe").unwrap());
+    world.catalog.put_parent(ParentTopic { parent: "up".to_owned(), rule: Rule::None }).await.unwrap();
+    world.catalog.put_grant(Grant { grantee: grantee.clone(), parent: "up".to_owned(), rights }).await.unwrap();
+    world.broker.is_full.store(true, Ordering::SeqCst);
+    let remove = Change::RemoveGrant { grantee: grantee.clone(), parent: "up".to_owned() };
+    let number = world.elsewhere.apply(order(remove)).await.unwrap().number.unwrap();
+    world.until("a second try", |_| world.revocation.figures().tried_again > 0).await;
+    assert!(!world.access.load().gives(&grantee, "up", Right::Subscribe));
+    assert!(world.broker.judged_subscriptions.lock().unwrap().is_empty());
+    world.broker.is_full.store(false, Ordering::SeqCst);
+    world.revocation.passed(number).await;
+    assert_eq!(*world.broker.judged_subscriptions.lock().unwrap(), ["up"]);
+    assert_eq!((world.revocation.figures().waiting, world.revocation.figures().done), (0, 1));
 }
 
 #[tokio::test]

@@ -80,6 +80,7 @@ impl Worker {
                 let _ = answer.send(());
             }
             Notice::GroupCut { group, answer } => self.cut_group(&group, answer),
+            Notice::SubscriptionsCut { parent, answer } => self.judge_subscriptions_at(&parent, answer),
             Notice::TokenCut { id, answer } => self.cut_token(id, answer),
             Notice::QueueSent { target, result } => {
                 let outcome = match result {

@@ -21,6 +21,7 @@ mod dispatch;
 mod dumping;
 mod durability;
 mod ended_connections;
+mod granted;
 mod incoming;
 mod known_topic;
 mod logins;
@@ -63,6 +64,7 @@ use connections::{Connections, Flushed, SocketEvent, TimedOut};
 use dumping::Dumping;
 use durability::Durability;
 use ended_connections::EndedConnections;
+use granted::ToJudge;
 use logins::Logins;
 use post::WorkerMailbox;
 use queue_jobs::QueueAcks;
@@ -104,6 +106,7 @@ pub(crate) struct Worker {
     scratch: Option<Box<Scratch>>,
     now: Now,
     cut_off: CutOff,
+    to_judge: ToJudge,
     /// More ends of tokens are to be told than one turn has.
     has_token_news: bool,
     clock_watch: ClockWatch,
@@ -153,6 +156,7 @@ impl Worker {
         self.take_posts();
         self.take_notices();
         self.cut_some_off();
+        self.judge_some_subscribers();
         self.serve_ready();
         self.take_durable();
         self.take_logins();
@@ -173,6 +177,7 @@ impl Worker {
         let has_work = !self.connections.are_served()
             || !self.logins.is_empty()
             || !self.cut_off.is_empty()
+            || !self.to_judge.is_empty()
             || self.has_token_news;
         // What was found durable already: the log does not ring for it.
         if has_work || self.durability.has_durable() {

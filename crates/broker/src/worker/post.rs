@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use accounts::login::LookupError;
 use commitlog::{Need, Position};
@@ -258,6 +259,11 @@ pub(crate) enum Notice {
         group: Arc<str>,
         answer: Arc<AnswerOfAll>,
     },
+    /// Somebody may not subscribe at this parent topic any more.
+    SubscriptionsCut {
+        parent: Arc<str>,
+        answer: Arc<AnswerOfAll>,
+    },
     /// A token was revoked.
     TokenCut {
         id: Uuid,
@@ -277,19 +283,29 @@ pub(crate) enum Notice {
     LogFailed,
 }
 
-/// Answers when the last that holds it is done.
-pub(crate) struct AnswerOfAll(Option<oneshot::Sender<()>>);
+/// Answers when the last that holds it is done, unless one of them has failed.
+pub(crate) struct AnswerOfAll {
+    answer: Option<oneshot::Sender<()>>,
+    has_failed: AtomicBool,
+}
 
 impl AnswerOfAll {
     pub(crate) fn new() -> (Arc<Self>, oneshot::Receiver<()>) {
         let (answer, answered) = oneshot::channel();
-        (Arc::new(Self(Some(answer))), answered)
+        (Arc::new(Self { answer: Some(answer), has_failed: AtomicBool::new(false) }), answered)
+    }
+
+    /// It is not done: nobody answers.
+    pub(crate) fn fail(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for AnswerOfAll {
     fn drop(&mut self) {
-        if let Some(answer) = self.0.take() {
+        if let Some(answer) = self.answer.take()
+            && !*self.has_failed.get_mut()
+        {
             // The caller may have stopped waiting.
             let _ = answer.send(());
         }

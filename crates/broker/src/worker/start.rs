@@ -14,6 +14,7 @@ use super::connections::{self, Connections, WAKE};
 use super::dumping::Dumping;
 use super::durability::Durability;
 use super::ended_connections::EndedConnections;
+use super::granted::ToJudge;
 use super::logins::Logins;
 use super::post::{WorkerAddress, WorkerMailbox};
 use super::queue_jobs::QueueAcks;
@@ -84,6 +85,7 @@ impl Prepared {
             counts: shared.counts.clone(),
             meter: shared.memory.meter(me).clone(),
         };
+        let to_judge = ToJudge::all(clients.subscribers());
         let worker = Worker {
             me,
             mailbox: self.mailbox,
@@ -101,6 +103,7 @@ impl Prepared {
             scratch: Some(Box::new(Scratch::new())),
             now,
             cut_off: CutOff::default(),
+            to_judge,
             has_token_news: false,
             clock_watch: ClockWatch::new(now),
             is_short_of_memory: false,

@@ -1,11 +1,13 @@
 //! Rights of devices and of narrowed keys: what grants name, and nothing else.
 
 use accounts::login::sign;
+use accounts::revocation::Sessions;
 use catalog::{AccessKey, Change, Grant, Grantee, Key, Rights};
 use mqtt::ReasonCode;
 
+use crate::durability::fill;
 use crate::login::refusal;
-use crate::terminal::{Profile, Said};
+use crate::terminal::{Profile, Said, Terminal};
 use crate::world::{ALICE, BOB, SERVICE, World};
 
 const SECRET: &str = "SecretOfAnotherService12345678";
@@ -83,4 +85,131 @@ fn a_narrowed_key_goes_on_with_its_own_sessions_and_with_no_other_services() {
     assert!(world.connect(Profile::of(SERVICE)).session_present);
     assert!(world.connect(Profile::of(OTHERS)).session_present);
     assert_eq!(refusal(&world, by_another_key(OTHERS)), ReasonCode::NOT_AUTHORIZED);
+}
+
+const WORDS: &str = "the right to a subscription of this connection was taken back: see its owner";
+
+fn remove(grantee: Grantee, parent: &str) -> Change {
+    Change::RemoveGrant { grantee, parent: parent.to_owned() }
+}
+
+fn update(grantee: Grantee, parent: &str, rights: &str) -> Change {
+    Change::UpdateGrant(Grant { grantee, parent: parent.to_owned(), rights: Rights::parse(rights).unwrap() })
+}
+
+/// Alice, who subscribes to all of `chat` and of `both-ways`.
+fn subscribed(world: &World) -> Terminal {
+    for parent in ["chat", "both-ways"] {
+        world.change_key(grant(user("alice"), parent, "publish subscribe"));
+    }
+    let mut alice = world.connect(Profile::of(ALICE));
+    let granted = ReasonCode::GRANTED_QOS_1;
+    assert_eq!(alice.subscribe(&["chat/#", "chat/+/x", "both-ways/#"]), [granted, granted, granted]);
+    alice
+}
+
+#[test]
+fn whose_right_to_subscribe_is_taken_back_is_told_and_comes_back_without_the_subscription() {
+    let world = World::new();
+    let mut alice = subscribed(&world);
+    let mut service = world.connect(Profile::of(SERVICE));
+    service.subscribe(&["chat/#"]);
+    world.change_key(update(user("alice"), "chat", "subscribe"));
+    alice.ping();
+    assert_eq!(alice.publish("chat/a", "no"), ReasonCode::NOT_AUTHORIZED, "each PUBLISH is judged");
+    world.change_key(update(user("alice"), "chat", "publish p2p"));
+    assert_eq!(alice.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+    assert_eq!(alice.last_words.as_deref(), Some(WORDS));
+    let mut alice = world.connect(Profile::of(ALICE));
+    assert!(alice.session_present);
+    assert_eq!(alice.publish("chat/a/x", "to the service"), ReasonCode::SUCCESS);
+    assert_eq!(service.receive().payload, "to the service", "it has its whole instance");
+    alice.expect_nothing();
+    for (filter, code) in [
+        ("chat/#", ReasonCode::NO_SUBSCRIPTION_EXISTED),
+        ("chat/+/x", ReasonCode::NO_SUBSCRIPTION_EXISTED),
+        ("both-ways/#", ReasonCode::SUCCESS),
+    ] {
+        assert_eq!(alice.unsubscribe(filter), [code], "{filter}");
+    }
+}
+
+#[test]
+fn a_session_that_is_away_collects_nothing_more_and_what_is_granted_outlasts_a_restart() {
+    let mut world = World::new();
+    subscribed(&world).disconnect();
+    world.change_key(remove(user("alice"), "chat"));
+    let mut service = world.connect(Profile::of(SERVICE));
+    assert_eq!(service.publish("chat/a", "not for her"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+    service.disconnect();
+    world.restart();
+    let mut service = world.connect(Profile::of(SERVICE));
+    assert_eq!(service.publish("both-ways/a", "for her"), ReasonCode::SUCCESS);
+    assert_eq!(world.connect(Profile::of(ALICE)).receive().payload, "for her");
+}
+
+/// Nobody has told the broker.
+#[test]
+fn what_had_not_ended_before_the_process_did_ends_with_its_start() {
+    let mut world = World::new();
+    subscribed(&world).disconnect();
+    world.change_key_unseen(remove(user("alice"), "chat"));
+    world.restart();
+    let mut service = world.connect(Profile::of(SERVICE));
+    world.until("the subscriptions at chat have ended", |_| {
+        service.publish("chat/a", "not for her") == ReasonCode::NO_MATCHING_SUBSCRIBERS
+    });
+    world.connect(Profile::of(ALICE)).expect_nothing();
+}
+
+#[test]
+fn a_grant_of_the_group_or_of_the_user_is_enough_and_a_removed_topic_takes_both() {
+    let world = World::new();
+    let mut alice = subscribed(&world);
+    let group = || Grantee::Group("GID_dev".to_owned());
+    world.change_key(grant(group(), "chat", "subscribe"));
+    world.change_key(remove(user("alice"), "chat"));
+    alice.ping();
+    world.change_key(remove(group(), "chat"));
+    assert_eq!(alice.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+    let mut alice = world.connect(Profile::of(ALICE));
+    world.change_key(Change::RemoveParent { parent: "both-ways".to_owned(), force: true });
+    assert_eq!(alice.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+}
+
+#[test]
+fn more_subscribers_than_a_turn_judges_are_all_judged() {
+    const SERVICES: usize = 700;
+    let world = World::new();
+    with_another_key(&world);
+    world.change_key(grant(key("another"), "chat", "subscribe"));
+    let client_id = |n: usize| format!("GID_dev@@@many-{n}");
+    let mut others: Vec<_> = (0..SERVICES).map(|n| world.connect(by_another_key(&client_id(n)))).collect();
+    for other in &mut others {
+        assert_eq!(other.subscribe(&["chat/#"]), [ReasonCode::GRANTED_QOS_1]);
+    }
+    let mut whole = world.connect(Profile::of(SERVICE));
+    whole.subscribe(&["chat/#"]);
+    world.change_key(remove(key("another"), "chat"));
+    for other in &mut others {
+        assert_eq!(other.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+    }
+    assert_eq!(whole.publish("chat/a", "for me"), ReasonCode::SUCCESS);
+    assert_eq!(whole.receive().payload, "for me");
+}
+
+#[test]
+fn what_the_full_log_does_not_take_is_not_told_as_done_and_the_connection_ends_all_the_same() {
+    let world = World::new();
+    let mut alice = subscribed(&world);
+    let mut service = world.connect(Profile::of(SERVICE));
+    world.storage.set_full(true);
+    fill(&mut service);
+    world.change_key_unseen(remove(user("alice"), "chat"));
+    let judged = || world.broker().judge_subscriptions("chat").blocking_recv().is_ok();
+    assert!(!judged());
+    assert_eq!(alice.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+    world.storage.set_full(false);
+    world.until("there is room", |_| judged());
+    assert_eq!(service.publish("chat/a", "nobody's"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
 }

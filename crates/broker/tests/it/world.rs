@@ -383,6 +383,7 @@ impl World {
                     Cut::Key { key_id } => broker.cut_key(&key_id).await.unwrap(),
                     Cut::Token { id } => broker.cut_token(id).await.unwrap(),
                     Cut::Group { group } => broker.cut_group(&group).await.unwrap(),
+                    Cut::Subscriptions { parent } => broker.judge_subscriptions(&parent).await.unwrap(),
                     Cut::Device { client_id, key_id } => broker.cut_device(&client_id, &key_id).await.unwrap(),
                     cut => panic!("{cut:?}"),
                 }

@@ -265,6 +265,17 @@ pub async fn the_rights_of_a_grant_are_changed_and_no_others_are_touched(store: 
     assert_eq!(apply(&catalog, change("publish subscribe p2p")).await, Ok(Applied::default()));
     let log = catalog.audit(some_rows(1)).await.unwrap().remove(0);
     assert_eq!((log.action.as_str(), &log.before.unwrap()["rights"][0]), ("update", &"publish".into()));
+    let ends = [Cut::Subscriptions { parent: "up".to_owned() }];
+    assert_eq!(done.cuts, [], "it gives more");
+    assert_eq!(apply(&catalog, change("publish subscribe")).await.unwrap().cuts, [], "each PUBLISH is judged");
+    let narrowed = apply(&catalog, change("publish")).await.unwrap();
+    assert_eq!(narrowed.cuts, ends);
+    assert_eq!(catalog.changes(narrowed.number.unwrap() - 1, 1).await.unwrap()[0].cuts, ends);
+    apply(&catalog, change("subscribe")).await.unwrap();
+    assert_eq!(apply(&catalog, remove_grant("up")).await.unwrap().cuts, ends);
+    apply(&catalog, Change::CreateGrant(wider.clone())).await.unwrap();
+    let parent_gone = Change::RemoveParent { parent: "up".to_owned(), force: true };
+    assert_eq!(apply(&catalog, parent_gone).await.unwrap().cuts, ends);
     let unknown = Change::UpdateGrant(Grant { parent: "down".to_owned(), ..wider });
     assert_eq!(apply(&catalog, unknown).await, Err(ApplyError::Unknown));
 }

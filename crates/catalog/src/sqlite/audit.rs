@@ -105,6 +105,7 @@ fn cut_to_json(cut: &Cut) -> Value {
         Cut::Token { id } => json!({ "token": id }),
         Cut::Others { client_id, user } => json!({ "others": client_id, "user": user }),
         Cut::Group { group } => json!({ "group": group }),
+        Cut::Subscriptions { parent } => json!({ "subscriptions": parent }),
     }
 }
 
@@ -118,6 +119,9 @@ fn to_cut(value: &Value) -> Option<Cut> {
     }
     if let Some(group) = text("group") {
         return Some(Cut::Group { group });
+    }
+    if let Some(parent) = text("subscriptions") {
+        return Some(Cut::Subscriptions { parent });
     }
     if let Some(client_id) = text("others") {
         return Some(Cut::Others { client_id, user: text("user")? });

@@ -94,5 +94,9 @@ mod faults {
         fn cut_group(&self, _: &str) -> oneshot::Receiver<()> {
             Self::die();
         }
+
+        fn judge_subscriptions(&self, _: &str) -> oneshot::Receiver<()> {
+            Self::die();
+        }
     }
 }

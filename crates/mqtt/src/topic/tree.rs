@@ -109,6 +109,18 @@ impl<K: Ord + Clone> SubscriptionTree<K> {
         self.root.visit(&levels, !topic.is_hidden(), &mut found);
     }
 
+    /// Calls `found` for every subscription to a filter that begins with this level, overlapping ones each by itself.
+    pub fn for_each_below<'t>(&'t self, level: &str, mut found: impl FnMut(&'t K)) {
+        if let Some(child) = self.root.children.get(level) {
+            child.visit_all(&mut found);
+        }
+    }
+
+    /// Calls `found` for every subscription.
+    pub fn for_each<'t>(&'t self, mut found: impl FnMut(&'t K)) {
+        self.root.visit_all(&mut found);
+    }
+
     /// Fills `matches` with one entry per key, overlapping subscriptions merged. Reuse `matches` from topic to topic.
     pub fn collect_matches(&self, topic: TopicName<'_>, matches: &mut Matches<K>) {
         matches.found.clear();
@@ -150,6 +162,11 @@ impl<K: Ord> Node<K> {
                 removed
             }
         }
+    }
+
+    fn visit_all<'t>(&'t self, found: &mut impl FnMut(&'t K)) {
+        self.here.keys().chain(self.below.keys()).for_each(&mut *found);
+        self.children.values().chain(self.any.as_deref()).for_each(|node| node.visit_all(found));
     }
 
     /// `wildcards`: whether `+` and `#` at this very level may match [MQTT5-4.7.2-1] [MQTT311-4.7.2-1].
@@ -304,6 +321,24 @@ mod tests {
             assert!(tree.unsubscribe(filter(text), &1).is_some(), "{text}");
         }
         assert!(tree.is_empty() && tree.root.is_unused());
+    }
+
+    #[test]
+    fn subscriptions_below_a_level_are_found_and_no_others() {
+        let mut tree = SubscriptionTree::new();
+        for (key, text) in ["a", "a/#", "a/b/+", "a/+/c/#", "b/a", "#", "+/a"].into_iter().enumerate() {
+            tree.subscribe(filter(text), key, Subscription::default());
+        }
+        let mut found = Vec::new();
+        tree.for_each_below("a", |key| found.push(*key));
+        found.sort_unstable();
+        assert_eq!(found, [0, 1, 2, 3]);
+        let mut all = 0;
+        tree.for_each(|_| all += 1);
+        assert_eq!(all, tree.len());
+        found.clear();
+        tree.for_each_below("c", |key| found.push(*key));
+        assert!(found.is_empty());
     }
 
     fn level() -> impl Strategy<Value = &'static str> {

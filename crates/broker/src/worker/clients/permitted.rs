@@ -10,6 +10,7 @@ use super::Clients;
 use crate::client::ClientKey;
 use crate::store::journal::Batch;
 use crate::worker::action::ClientRef;
+use crate::worker::post::ConnectionKey;
 
 /// Whether a client may subscribe to this filter.
 pub(in crate::worker) type MaySubscribe<'a> = &'a dyn Fn(&str) -> bool;
@@ -27,6 +28,37 @@ impl Clients {
         let Some(entry) = self.entry(client) else { return Vec::new() };
         let filters = entry.inbox.session.subscriptions().iter().map(|known| known.filter.as_str());
         filters.filter(|filter| !may(filter)).map(Box::from).collect()
+    }
+
+    /// Whether this client may have each subscription that it has.
+    pub(in crate::worker) fn may_all(&self, client: ClientRef, may: MaySubscribe<'_>) -> bool {
+        self.entry(client)
+            .is_none_or(|entry| entry.inbox.session.subscriptions().iter().all(|known| may(known.filter.as_str())))
+    }
+
+    /// Clients with subscriptions at a parent topic, connected or not.
+    pub(in crate::worker) fn subscribers_at(&self, parent: &str) -> Vec<ClientRef> {
+        let mut clients = Vec::new();
+        self.subscriptions.for_each_below(parent, |client| clients.push(*client));
+        once_each(clients)
+    }
+
+    /// All clients with subscriptions.
+    pub(in crate::worker) fn subscribers(&self) -> Vec<ClientRef> {
+        let mut clients = Vec::new();
+        self.subscriptions.for_each(|client| clients.push(*client));
+        once_each(clients)
+    }
+
+    /// The connection that has the session of this client.
+    pub(in crate::worker) fn attached_to(&self, client: ClientRef) -> Option<ConnectionKey> {
+        Some(self.entry(client)?.attachment.as_ref()?.connection)
+    }
+
+    /// Its client id, and the account of its session.
+    pub(in crate::worker) fn session_of(&self, client: ClientRef) -> Option<(&str, &str)> {
+        let entry = self.entry(client)?;
+        Some((entry.client_id(), entry.session()?.account))
     }
 
     pub(super) fn add_ends(client_id: &str, forbidden: &Forbidden, batch: &mut Batch) {
@@ -64,4 +96,10 @@ impl Clients {
         self.end_forbidden(client, forbidden);
         Ok(())
     }
+}
+
+fn once_each(mut clients: Vec<ClientRef>) -> Vec<ClientRef> {
+    clients.sort_unstable();
+    clients.dedup();
+    clients
 }

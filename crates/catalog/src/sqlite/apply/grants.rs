@@ -6,7 +6,7 @@ use crate::limits::GRANTS_MAX;
 use crate::sqlite::audit::widen;
 use crate::sqlite::fault::Fault;
 use crate::sqlite::grants;
-use crate::{ApplyError, CatalogError, Cut, Grant, Grantee, Kind};
+use crate::{ApplyError, CatalogError, Cut, Grant, Grantee, Kind, Right, Rights};
 use serde_json::{Value, json};
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
 
@@ -79,7 +79,7 @@ pub(super) async fn update(conn: &mut SqliteConnection, grant: &Grant, expected:
         .execute(conn)
         .await?;
     let done = Done::new("update", Kind::Grant, grant.name());
-    Ok(Some(done.before(grant_json(&known)).after(grant_json(grant))))
+    Ok(Some(done.before(grant_json(&known)).after(grant_json(grant)).cuts(ends(&known, grant.rights))))
 }
 
 pub(super) async fn remove(
@@ -96,5 +96,15 @@ pub(super) async fn remove(
         .execute(conn)
         .await?;
     let done = Done::new("remove", Kind::Grant, grant_name(grantee, parent));
-    Ok(Some(done.before(grant_json(&known))))
+    Ok(Some(done.before(grant_json(&known)).cuts(ends(&known, Rights::default()))))
+}
+
+/// A PUBLISH is judged by itself; a subscription stands.
+fn ends(known: &Grant, left: Rights) -> Vec<Cut> {
+    let ends = known.rights.allow(Right::Subscribe) && !left.allow(Right::Subscribe);
+    if ends { vec![subscriptions(&known.parent)] } else { Vec::new() }
+}
+
+pub(super) fn subscriptions(parent: &str) -> Cut {
+    Cut::Subscriptions { parent: parent.to_owned() }
 }

@@ -1,0 +1,95 @@
+//! Subscriptions that a grant allowed which was taken back: judged again, some in each turn.
+//!
+//! Those of a session that is away end too: it would collect what it has no right to. With a connection its holder is told why,
+//! and may come back. A start judges all sessions once: what a change ended may not have ended before the process did.
+
+use std::sync::Arc;
+
+use accounts::access::Identity;
+use commitlog::AppendError;
+use mqtt::ReasonCode;
+
+use super::Worker;
+use super::action::ClientRef;
+use super::post::AnswerOfAll;
+
+/// Clients that one turn judges. Each has some subscriptions at most.
+const JUDGED_PER_TURN: usize = 128;
+/// What the person behind a device reads, or the operator of a service.
+const GRANT_CUT: &str = "the right to a subscription of this connection was taken back: see its owner";
+
+/// Clients that are to be judged.
+#[derive(Default)]
+pub(super) struct ToJudge {
+    clients: Vec<ClientRef>,
+    has_failed: bool,
+    /// Given when none is left.
+    answers: Vec<Arc<AnswerOfAll>>,
+}
+
+impl ToJudge {
+    pub(super) fn all(clients: Vec<ClientRef>) -> Self {
+        Self { clients, ..Self::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// What could not be done is not answered, and so ordered again.
+    fn answer_if_done(&mut self) {
+        if !self.clients.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.has_failed) {
+            self.answers.iter().for_each(|answer| answer.fail());
+        }
+        self.answers.clear();
+    }
+}
+
+impl Worker {
+    pub(super) fn judge_subscriptions_at(&mut self, parent: &str, answer: Arc<AnswerOfAll>) {
+        self.to_judge.clients.extend(self.clients.subscribers_at(parent));
+        self.to_judge.answers.push(answer);
+        self.to_judge.answer_if_done();
+    }
+
+    pub(super) fn judge_some_subscribers(&mut self) {
+        if self.to_judge.is_empty() {
+            return;
+        }
+        let left = self.to_judge.clients.len().saturating_sub(JUDGED_PER_TURN);
+        for client in self.to_judge.clients.split_off(left) {
+            if let Err(error) = self.judge_subscriber(client) {
+                tracing::debug!(%error, "a subscription that is not granted any more has not ended yet");
+                self.to_judge.has_failed = true;
+            }
+        }
+        self.to_judge.answer_if_done();
+    }
+
+    /// # Errors
+    /// The log takes nothing: the subscriptions are as they were. The connection has ended.
+    fn judge_subscriber(&mut self, client: ClientRef) -> Result<(), AppendError> {
+        let connection = self.clients.attached_to(client);
+        let connected = connection.and_then(|key| self.connections.identity_of(key));
+        let of_session = || {
+            self.clients.session_of(client).and_then(|(client_id, account)| Identity::of_session(account, client_id))
+        };
+        let Some(identity) = connected.cloned().or_else(of_session) else { return Ok(()) };
+        let access = self.shared.access.load();
+        if !access.lives_by_grants(&identity) {
+            return Ok(());
+        }
+        let may = |filter: &str| access.may_subscribe(&identity, filter).is_ok();
+        if self.clients.may_all(client, &may) {
+            return Ok(());
+        }
+        let ended = self.clients.judge_subscriptions(client, &may);
+        if let Some(connection) = connection {
+            self.close_with_words(connection, ReasonCode::NOT_AUTHORIZED, GRANT_CUT);
+        }
+        ended
+    }
+}
