@@ -154,6 +154,8 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
     ensure!(link.contains("/#login="), "{link}");
 
     desk.does("topics update orders-up --rule both")?;
+    let warned = desk.types("topics update orders-up --rule both")?;
+    ensure!(warned.words.contains("Not advised: messages from devices and messages to them"), "{warned:?}");
     desk.does("keys update watch --scopes channels,meetings --note pages")?;
     desk.does("users update ann --name Anna")?;
     desk.does("grants update --user ann orders-up --subscribe")?;
@@ -164,6 +166,10 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
         ("topics show orders-up", "/rule", "\"both\""),
         ("keys show watch", "/scopes", "[\"meetings\",\"channels\"]"),
         ("users show ann", "/name", "\"Anna\""),
+        ("users show ann", "/grants", "1"),
+        ("groups show GID_phone", "/connected", "0"),
+        ("keys show billing", "/grants", "1"),
+        ("topics show orders-up", "/warnings/0/warning", "\"both_ways\""),
         ("devices show GID_phone@@@d1", "/user", "\"ann\""),
         ("grants list --group GID_phone", "/items/0/topic", "\"orders-up\""),
         ("grants show --user ann orders-up", "/rights", "[\"subscribe\"]"),

@@ -9,6 +9,7 @@
 //! grants: then it has these. To publish, to subscribe and P2P are three rights. Nobody subscribes to P2P. A wildcard stays inside
 //! one parent topic.
 
+mod advice;
 mod grants;
 mod names;
 mod p2p;
@@ -16,6 +17,7 @@ mod policy;
 mod tokens;
 mod view;
 
+pub use advice::{Advice, advice};
 pub use names::{
     CLIENT_ID_CHARS_MAX, ClientId, GROUP_ID_CHARS, NameError, PARENT_CHARS, check_device_id, check_group_id,
     check_parent,

@@ -1,6 +1,6 @@
 //! Users and their devices, and the ways in for them: API keys and login links.
 
-use crate::audit::{Page, Row};
+use crate::audit::{Page, Row, Uses};
 use crate::keys::Key;
 use crate::{CatalogFuture, text};
 use std::borrow::Cow;
@@ -38,6 +38,10 @@ pub trait Accounts: Send + Sync {
     /// Users whose id or name contains the text, in the order of their ids.
     fn find_users(&self, text: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<User>>>;
     fn user_row(&self, user: &str) -> CatalogFuture<'_, Option<Row<User>>>;
+    /// What hangs on a user; nothing on one that there is not.
+    fn user_uses(&self, user: &str) -> CatalogFuture<'_, Uses>;
+    /// How many of these devices are connected.
+    fn connected(&self, filter: DeviceFilter) -> CatalogFuture<'_, u64>;
     fn devices(&self, filter: DeviceFilter, page: Page) -> CatalogFuture<'_, Vec<Row<DeviceInfo>>>;
     fn device_info(&self, client_id: &str) -> CatalogFuture<'_, Option<Row<DeviceInfo>>>;
     fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()>;

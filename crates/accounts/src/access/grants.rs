@@ -12,18 +12,25 @@ pub(super) struct Grants {
     by_group: HashMap<String, RightsByParent>,
     by_user: HashMap<String, RightsByParent>,
     by_key: HashMap<String, RightsByParent>,
+    /// Of groups and users together.
+    of_devices: RightsByParent,
 }
 
 impl FromIterator<Grant> for Grants {
     fn from_iter<I: IntoIterator<Item = Grant>>(all: I) -> Self {
         let mut grants = Self::default();
         for Grant { grantee, parent, rights } in all {
+            let is_of_devices = !matches!(grantee, Grantee::Key(_));
             let (of, name) = match grantee {
                 Grantee::Group(group) => (&mut grants.by_group, group),
                 Grantee::User(user) => (&mut grants.by_user, user),
                 Grantee::Key(key_id) => (&mut grants.by_key, key_id),
             };
-            of.entry(name).or_default().insert(parent, rights);
+            of.entry(name).or_default().insert(parent.clone(), rights);
+            if is_of_devices {
+                let all = grants.of_devices.entry(parent).or_default();
+                *all = all.iter().chain(rights.iter()).collect();
+            }
         }
         grants
     }
@@ -46,7 +53,7 @@ impl Grants {
 impl Access {
     /// Whether one of the grants that this identity has gives the right: a device has those of its group and of its user.
     pub(super) fn is_granted(&self, who: &Identity, parent: &str, right: Right) -> bool {
-        let Grants { by_group, by_user, by_key } = &self.grants;
+        let Grants { by_group, by_user, by_key, .. } = &self.grants;
         match who {
             Identity::Device { group, user, .. } => {
                 Grants::allow(by_group, group, parent, right) || Grants::allow(by_user, user, parent, right)
@@ -71,6 +78,18 @@ impl Access {
     #[must_use]
     pub fn gives(&self, grantee: &Grantee, parent: &str, right: Right) -> bool {
         self.grants.give(grantee, parent, right)
+    }
+
+    /// What some device may do at the parent topic.
+    #[must_use]
+    pub fn granted_to_devices(&self, parent: &str) -> Rights {
+        self.grants.of_devices.get(parent).copied().unwrap_or_default()
+    }
+
+    /// How many grants an access key has.
+    #[must_use]
+    pub fn grants_of_key(&self, key_id: &str) -> usize {
+        self.grants.by_key.get(key_id).map_or(0, HashMap::len)
     }
 
     /// Whether grants say what this identity may do, and nothing else.

@@ -10,7 +10,7 @@ use crate::access::check_group_id;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use catalog::{Change, Group, Scope};
+use catalog::{Change, DeviceFilter, Group, Scope, Uses};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub(super) struct GroupDetails {
     /// What hangs on it.
     grants: u64,
     devices: u64,
+    /// How many of these are connected.
+    connected: u64,
 }
 
 /// Lists Group IDs.
@@ -81,7 +83,10 @@ pub(super) async fn show_group(
 ) -> Result<Tagged<GroupDetails>, Problem> {
     let found = api.state.catalog.group(&group).await.map_err(unavailable)?;
     let (row, uses) = found.ok_or_else(|| Refusals::of("Group ID", &group).unknown())?;
-    Ok(Tagged(row.changed, GroupDetails { group: row.value.group, grants: uses.grants, devices: uses.devices }))
+    let filter = DeviceFilter { group: Some(group.clone()), user: None };
+    let connected = api.state.catalog.connected(filter).await.map_err(unavailable)?;
+    let Uses { grants, devices, .. } = uses;
+    Ok(Tagged(row.changed, GroupDetails { group, grants, devices, connected }))
 }
 
 /// Removes a Group ID. With `force` its grants and devices go too, and their connections end; this takes the scopes topics

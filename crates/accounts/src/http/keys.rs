@@ -147,6 +147,9 @@ pub(super) struct KeyAnswer {
     disabled: bool,
     /// It has, or had, a grant, and may do on MQTT what its grants name alone; it administers no topics.
     narrowed: bool,
+    /// How many grants it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grants: Option<u64>,
     /// The newest first.
     secrets: Vec<SecretAnswer>,
 }
@@ -187,6 +190,7 @@ fn shown(key: Key) -> KeyAnswer {
         expires_at_ms: key.expires_at_ms,
         disabled: key.disabled,
         narrowed: key.is_narrowed,
+        grants: None,
     }
 }
 
@@ -270,7 +274,7 @@ pub(super) async fn create_key(
     Ok(Secret(answer))
 }
 
-/// A key, without its secrets.
+/// A key, without its secrets, and what hangs on it.
 #[utoipa::path(
     get, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
     params(("key" = String, Path)), responses((status = 200, body = KeyAnswer, headers(("ETag" = String))), Refused, RefusedOne)
@@ -281,7 +285,8 @@ pub(super) async fn show_key(
     Named(key_id): Named<String>,
 ) -> Result<Tagged<KeyAnswer>, Problem> {
     let Row { value, changed } = known(&api, &key_id).await?;
-    Ok(Tagged(changed, shown(value)))
+    let grants = u64::try_from(api.state.access.load().grants_of_key(&key_id)).ok();
+    Ok(Tagged(changed, KeyAnswer { grants, ..shown(value) }))
 }
 
 async fn known(api: &Api, key_id: &str) -> Result<Row<Key>, Problem> {

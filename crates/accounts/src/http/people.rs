@@ -10,7 +10,7 @@ use super::users::UserAnswer;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use catalog::{Change, LoginLink, Row, User};
+use catalog::{Change, DeviceFilter, LoginLink, Row, User, Uses};
 use problem::Problem;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -48,22 +48,37 @@ pub(super) async fn list_users(
     Items::of(&part, rows, |user| user.user.clone(), user)
 }
 
-/// A user.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct UserDetails {
+    user: String,
+    name: String,
+    /// What hangs on it.
+    devices: u64,
+    /// How many of these are connected.
+    connected: u64,
+    links: u64,
+    grants: u64,
+}
+
+/// A user, and what hangs on it.
 #[utoipa::path(
     get, path = "/api/v1/users/{user}", tag = "users", security(("api_key" = ["devices"])),
-    params(("user" = String, Path)), responses((status = 200, body = UserAnswer, headers(("ETag" = String))), Refused, RefusedOne)
+    params(("user" = String, Path)), responses((status = 200, body = UserDetails, headers(("ETag" = String))), Refused, RefusedOne)
 )]
 pub(super) async fn show_user(
     State(api): State<Arc<Api>>,
     _: Holder<Devices>,
     UserPath(id): UserPath,
-) -> Result<Tagged<UserAnswer>, Problem> {
+) -> Result<Tagged<UserDetails>, Problem> {
     let found = api.state.catalog.user_row(&id).await.map_err(unavailable)?;
     let row = found.ok_or_else(|| Refusals::of("user", &id).unknown())?;
-    Ok(Tagged(row.changed, user(row)))
+    let Uses { grants, devices, links } = api.state.catalog.user_uses(&id).await.map_err(unavailable)?;
+    let filter = DeviceFilter { user: Some(id.clone()), group: None };
+    let connected = api.state.catalog.connected(filter).await.map_err(unavailable)?;
+    Ok(Tagged(row.changed, UserDetails { user: id, name: row.value.name, devices, connected, links, grants }))
 }
 
-/// Removes a user with its missed and past calls. With `force` devices and login links go too, and connections end.
+/// Removes a user with its missed and past calls. With `force` devices, login links and grants go too, and connections end.
 #[utoipa::path(
     delete, path = "/api/v1/users/{user}", tag = "users", security(("api_key" = ["devices"])),
     params(("user" = String, Path), Force, IfMatch), responses((status = 204), Refused, RefusedOne)

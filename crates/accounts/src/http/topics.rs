@@ -7,7 +7,7 @@ use super::owner::{
     Asked, Expected, Force, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged, Topics,
 };
 use super::unavailable;
-use crate::access::check_parent;
+use crate::access::{advice, check_parent};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -71,6 +71,24 @@ pub(super) struct TopicUpdate {
 pub(super) struct TopicAnswer {
     topic: String,
     rule: RuleName,
+    /// What is not advised, and works all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningAnswer>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct WarningAnswer {
+    /// `both_ways`, `downstream_on_upstream` or `upstream_on_downstream`.
+    warning: &'static str,
+    /// For people.
+    words: &'static str,
+}
+
+/// By the grants that are in force.
+fn warnings(api: &Api, topic: &ParentTopic) -> Vec<WarningAnswer> {
+    let granted = api.state.access.load().granted_to_devices(&topic.parent);
+    let all = advice(topic.rule, granted).into_iter();
+    all.map(|one| WarningAnswer { warning: one.name(), words: one.words() }).collect()
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -79,10 +97,13 @@ pub(super) struct TopicDetails {
     rule: RuleName,
     /// What hangs on it.
     grants: u64,
+    /// What is not advised, and works all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningAnswer>,
 }
 
-fn shown(topic: ParentTopic) -> TopicAnswer {
-    TopicAnswer { topic: topic.parent, rule: topic.rule.into() }
+fn shown(api: &Api, topic: ParentTopic) -> TopicAnswer {
+    TopicAnswer { warnings: warnings(api, &topic), topic: topic.parent, rule: topic.rule.into() }
 }
 
 /// Lists parent topics.
@@ -96,7 +117,7 @@ pub(super) async fn list_topics(
     Asked(part): Asked<Part>,
 ) -> Result<Json<Items<TopicAnswer>>, Problem> {
     let rows = api.state.catalog.parents(part.page()?).await.map_err(unavailable)?;
-    Items::of(&part, rows, |topic| topic.parent.clone(), |row| shown(row.value))
+    Items::of(&part, rows, |topic| topic.parent.clone(), |row| shown(&api, row.value))
 }
 
 /// Creates a parent topic; the same one again stays as it is.
@@ -111,7 +132,7 @@ pub(super) async fn create_topic(
 ) -> Result<Json<TopicAnswer>, Problem> {
     check_parent(&topic).map_err(|error| Problem::new(Code::InvalidTopic, error.to_string()))?;
     let wish = ParentTopic { parent: topic.clone(), rule: rule.into() };
-    let answer = shown(wish.clone());
+    let answer = shown(&api, wish.clone());
     let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
     let made = api.apply_once(holder.by(), Change::CreateParent(wish), None, sealed).await;
     made.map_err(|error| Refusals::of("parent topic", &topic).refuse(error))?;
@@ -130,7 +151,8 @@ pub(super) async fn show_topic(
 ) -> Result<Tagged<TopicDetails>, Problem> {
     let found = api.state.catalog.parent(&topic).await.map_err(unavailable)?;
     let (Row { value, changed }, uses) = found.ok_or_else(|| Refusals::of("parent topic", &topic).unknown())?;
-    Ok(Tagged(changed, TopicDetails { topic: value.parent, rule: value.rule.into(), grants: uses.grants }))
+    let (warnings, rule) = (warnings(&api, &value), value.rule.into());
+    Ok(Tagged(changed, TopicDetails { topic: value.parent, rule, grants: uses.grants, warnings }))
 }
 
 /// Changes the rule of a parent topic.
@@ -149,7 +171,7 @@ pub(super) async fn update_topic(
     let wish = ParentTopic { parent: topic.clone(), rule: rule.into() };
     let done = api.apply(holder.by(), Change::UpdateParent(wish.clone()), expected).await;
     done.map_err(|error| Refusals::of("parent topic", &topic).refuse(error))?;
-    Ok(Json(shown(wish)))
+    Ok(Json(shown(&api, wish)))
 }
 
 /// Removes a parent topic: nobody publishes to it any more. With `force` its grants go too.

@@ -3,8 +3,8 @@
 use super::{Store, device, names, user, with_people};
 use crate::limits::{AHEAD_MAX_MS, CREDENTIAL_VALID_MS, EXPIRED_DEVICE_KEEP_MS};
 use crate::{
-    Accounts, ApiKey, Catalog, CatalogError, Device, DeviceState, KeyKind, LoginLink, OnlineEvent, OnlineKind,
-    Presence, User,
+    Accounts, ApiKey, Catalog, CatalogError, Device, DeviceFilter, DeviceState, KeyKind, LoginLink, OnlineEvent,
+    OnlineKind, Presence, User, Uses,
 };
 
 const PHONE: &str = "GID_test@@@phone";
@@ -99,6 +99,14 @@ pub async fn devices_of_users_are_listed_with_their_online_state(store: &impl St
     assert_eq!(found, [state(PHONE, true, Some(77)), state("GID_test@@@web", false, None)]);
     assert_eq!(catalog.devices_of(&names(&["ann", "bob"])).await.unwrap().len(), 3);
     assert!(catalog.devices_of(&[]).await.unwrap().is_empty());
+    for (user, group, connected) in
+        [(Some("ann"), None, 1), (Some("bob"), None, 0), (None, Some("GID_test"), 1), (Some("ann"), Some("GID_x"), 0)]
+    {
+        let filter = DeviceFilter { user: user.map(str::to_owned), group: group.map(str::to_owned) };
+        assert_eq!(catalog.connected(filter).await.unwrap(), connected, "{user:?} {group:?}");
+    }
+    assert_eq!(catalog.user_uses("ann").await.unwrap(), Uses { devices: 2, ..Uses::default() });
+    assert!(catalog.user_uses("nobody").await.unwrap().is_empty());
 }
 
 pub async fn api_keys_and_login_links_are_found_by_their_hash(store: &impl Store) {

@@ -3,6 +3,7 @@
 use super::{SqliteCatalog, devices, keys, links, users};
 use crate::{
     Accounts, ApiKey, CatalogFuture, Device, DeviceFilter, DeviceInfo, DeviceState, Key, LoginLink, Page, Row, User,
+    Uses,
 };
 
 impl Accounts for SqliteCatalog {
@@ -79,6 +80,15 @@ impl Accounts for SqliteCatalog {
     fn user_row(&self, user: &str) -> CatalogFuture<'_, Option<Row<User>>> {
         let user = user.to_owned();
         read!(self, conn => users::row(conn, &user))
+    }
+
+    fn user_uses(&self, user: &str) -> CatalogFuture<'_, Uses> {
+        let user = user.to_owned();
+        read!(self, conn => users::uses(conn, &user))
+    }
+
+    fn connected(&self, filter: DeviceFilter) -> CatalogFuture<'_, u64> {
+        read!(self, conn => devices::connected(conn, &filter))
     }
 
     fn devices(&self, filter: DeviceFilter, page: Page) -> CatalogFuture<'_, Vec<Row<DeviceInfo>>> {

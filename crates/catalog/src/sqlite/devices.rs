@@ -195,6 +195,19 @@ pub(super) async fn info(conn: &mut SqliteConnection, client_id: &str) -> Result
     Ok(row.map(to_info).transpose()?)
 }
 
+pub(super) async fn connected(conn: &mut SqliteConnection, filter: &DeviceFilter) -> Result<u64, Fault> {
+    let mut sql =
+        QueryBuilder::new("SELECT COUNT(*) FROM devices d JOIN presence p ON p.client_id = d.client_id WHERE p.online");
+    if let Some(user) = &filter.user {
+        sql.push(" AND d.user_id = ").push_bind(user.clone());
+    }
+    if let Some(group) = &filter.group {
+        sql.push(" AND d.group_id = ").push_bind(group.clone());
+    }
+    let count: i64 = sql.build_query_scalar().fetch_one(conn).await?;
+    Ok(to_u64(count)?)
+}
+
 /// Only with the filters that are asked for: then an index serves them.
 pub(super) fn select(filter: &DeviceFilter, page: &Page) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(select_info!("WHERE d.client_id > "));

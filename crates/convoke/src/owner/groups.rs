@@ -31,6 +31,7 @@ const CARD: &[Column] = &[
     Column::new("GROUP", "group", text),
     Column::new("GRANTS", "grants", text),
     Column::new("DEVICES", "devices", text),
+    Column::new("CONNECTED", "connected", text),
 ];
 const NOTHING: &str = "There are no Group IDs yet. Next: convoke groups create GID_phone";
 

@@ -15,7 +15,7 @@ use signalling::topics::INSTANCE;
 pub(crate) enum Verb {
     /// List keys, without their secrets.
     List(Limit),
-    /// Show a key, without its secrets.
+    /// Show a key, without its secrets, and what hangs on it.
     Show { key: String },
     /// Create a key, and print its secret this once.
     Create(Create),
@@ -119,6 +119,7 @@ const CARD: &[Column] = &[
     Column::new("SCOPES", "scopes", text),
     Column::new("DISABLED", "disabled", yes_or_no),
     Column::new("NARROWED", "narrowed", yes_or_no),
+    Column::new("GRANTS", "grants", text),
     Column::new("CREATED", "created_at_ms", moment),
     Column::new("EXPIRES", "expires_at_ms", end),
     Column::new("SECRETS", "secrets", secrets),

@@ -37,8 +37,10 @@ pub(super) fn words(call: &Call, answer: &Value) -> Vec<String> {
         }
         Show::Table { nothing, .. } if items(answer).is_empty() => vec![(*nothing).to_owned()],
         Show::Done { said, next } | Show::Secret { said, next, .. } => {
+            let warnings = answer["warnings"].as_array().into_iter().flatten();
+            let warnings = warnings.map(|warning| format!("Not advised: {}.", table::text(&warning["words"])));
             let next = next.iter().map(|next| format!("Next: {next}"));
-            [said.clone()].into_iter().chain(next).collect()
+            [said.clone()].into_iter().chain(warnings).chain(next).collect()
         }
         Show::Told { say } => vec![say(answer)],
         Show::Table { .. } | Show::Card { .. } | Show::Lines { .. } | Show::LinesOf { .. } => Vec::new(),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -15,6 +15,8 @@ pub(crate) enum Verb {
     /// Show a parent topic, and what hangs on it.
     Show { topic: String },
     /// Create a parent topic; the same one again stays as it is.
+    ///
+    /// Messages from devices and messages to them get parent topics of their own; so do messages of another priority or size.
     Create {
         /// 3 to 64 characters of A-Z a-z 0-9 - _; unique without regard to case.
         topic: String,
@@ -50,10 +52,30 @@ pub(crate) enum Rule {
     Both,
 }
 
-const LIST: &[Column] = &[Column::new("TOPIC", "topic", text), Column::new("RULE", "rule", text)];
-const CARD: &[Column] =
-    &[Column::new("TOPIC", "topic", text), Column::new("RULE", "rule", text), Column::new("GRANTS", "grants", text)];
+const LIST: &[Column] = &[
+    Column::new("TOPIC", "topic", text),
+    Column::new("RULE", "rule", text),
+    Column::new("WARNINGS", "warnings", warnings),
+];
+const CARD: &[Column] = &[
+    Column::new("TOPIC", "topic", text),
+    Column::new("RULE", "rule", text),
+    Column::new("GRANTS", "grants", text),
+    Column::new("WARNINGS", "warnings", words_of_warnings),
+];
 const NOTHING: &str = "There are no parent topics yet. Next: convoke topics create orders-up --rule to_queue";
+
+fn each(warnings: &Value, field: &str) -> Vec<String> {
+    warnings.as_array().into_iter().flatten().map(|warning| text(&warning[field])).collect()
+}
+
+fn warnings(warnings: &Value) -> String {
+    each(warnings, "warning").join(",")
+}
+
+fn words_of_warnings(warnings: &Value) -> String {
+    each(warnings, "words").join("; ")
+}
 
 impl super::Verb for Verb {
     fn call(self) -> Result<Call> {

@@ -17,7 +17,7 @@ pub(crate) enum Verb {
         #[command(flatten)]
         limit: Limit,
     },
-    /// Show a user.
+    /// Show a user, and what hangs on it.
     Show { user: String },
     /// Create a user, or rename the one that is there (also `update`).
     #[command(alias = "update")]
@@ -28,7 +28,7 @@ pub(crate) enum Verb {
         #[arg(long)]
         name: String,
     },
-    /// Remove a user; with --force devices, login links, missed and past calls, too.
+    /// Remove a user; with --force devices, login links, grants, missed and past calls, too.
     Remove {
         user: String,
         #[command(flatten)]
@@ -37,13 +37,21 @@ pub(crate) enum Verb {
 }
 
 const COLUMNS: &[Column] = &[Column::new("USER", "user", text), Column::new("NAME", "name", text)];
+const CARD: &[Column] = &[
+    Column::new("USER", "user", text),
+    Column::new("NAME", "name", text),
+    Column::new("DEVICES", "devices", text),
+    Column::new("CONNECTED", "connected", text),
+    Column::new("LINKS", "links", text),
+    Column::new("GRANTS", "grants", text),
+];
 const NOTHING: &str = "There are no such users. Next: convoke users create ann --name Ann";
 
 impl super::Verb for Verb {
     fn call(self) -> Result<Call> {
         Ok(match self {
             Self::List { search, limit } => Call::list("users", COLUMNS, limit.limit, NOTHING).with("search", search),
-            Self::Show { user } => Call::show(format!("the user {user}"), &["users", &user], COLUMNS),
+            Self::Show { user } => Call::show(format!("the user {user}"), &["users", &user], CARD),
             Self::Create { user, name } => {
                 let what = format!("create the user {user}");
                 let said = format!("There is a user {user}, shown as {name}.");
@@ -51,7 +59,7 @@ impl super::Verb for Verb {
                     .then(format!("convoke links create {user}, or convoke devices create {user}"))
             }
             Self::Remove { user, removal } => {
-                let uses = "all devices, login links and calls";
+                let uses = "all devices, login links, grants and calls";
                 Call::remove_all(&format!("the user {user}"), &["users", &user], uses, &removal)
             }
         })

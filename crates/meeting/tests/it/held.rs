@@ -128,6 +128,8 @@ impl Accounts for Held {
         fn key(&self, key_id: &str) -> CatalogFuture<'_, Option<Row<Key>>>;
         fn find_users(&self, text: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<User>>>;
         fn user_row(&self, user: &str) -> CatalogFuture<'_, Option<Row<User>>>;
+        fn user_uses(&self, user: &str) -> CatalogFuture<'_, Uses>;
+        fn connected(&self, filter: DeviceFilter) -> CatalogFuture<'_, u64>;
         fn devices(&self, filter: DeviceFilter, page: Page) -> CatalogFuture<'_, Vec<Row<DeviceInfo>>>;
         fn device_info(&self, client_id: &str) -> CatalogFuture<'_, Option<Row<DeviceInfo>>>;
         fn links(&self, user: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<LoginLink>>>;

@@ -205,8 +205,33 @@ async fn users_have_grants_of_their_own_and_the_tester_names_the_one_that_decide
     assert_eq!(both.await.refused(), (400, "invalid_body"));
     let refused = world.ask("DELETE", "/api/v1/users/ann", Value::Null).await;
     assert!(refused.text("detail").contains("1 grant, 1 device"), "{}", refused.body);
+    let hangs = world.ask("GET", "/api/v1/users/ann", Value::Null).await;
+    let expected = json!({ "user": "ann", "name": "ann", "devices": 1, "connected": 0, "links": 0, "grants": 1 });
+    assert_eq!(hangs.body, expected);
     let gone = world.ask("DELETE", "/api/v1/grants/user:ann/orders-up", Value::Null).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_topic_that_mixes_upstream_and_downstream_is_warned_of() {
+    let world = World::new().await;
+    let warned = |answer: &Value| {
+        let warnings = answer["warnings"].as_array().cloned().unwrap_or_default();
+        warnings.iter().map(|warning| warning["warning"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let both = world.create("/api/v1/topics", json!({ "topic": "mixed", "rule": "both" })).await;
+    assert_eq!(warned(&both.body), ["both_ways"]);
+    let up = world.create("/api/v1/topics", json!({ "topic": "orders-up", "rule": "to_queue" })).await;
+    assert_eq!(up.body, json!({ "topic": "orders-up", "rule": "to_queue" }));
+    let p2p = json!({ "group": "GID_dev", "topic": "orders-up", "rights": ["publish", "p2p"] });
+    world.create("/api/v1/grants", p2p).await;
+    let shown = world.ask("GET", "/api/v1/topics/orders-up", Value::Null).await;
+    assert_eq!((warned(&shown.body), &shown.body["grants"]), (vec!["downstream_on_upstream".to_owned()], &json!(1)));
+    let turned = world.ask("PATCH", "/api/v1/topics/orders-up", json!({ "rule": "from_queue" })).await;
+    assert_eq!(warned(&turned.body), ["upstream_on_downstream"]);
+    let list = world.ask("GET", "/api/v1/topics", Value::Null).await;
+    let all: Vec<_> = list.body["items"].as_array().unwrap().iter().map(warned).collect();
+    assert!(all.contains(&vec!["both_ways".to_owned()]) && all.contains(&vec!["upstream_on_downstream".to_owned()]));
 }
 
 #[tokio::test]
@@ -233,7 +258,8 @@ async fn the_first_grant_of_an_access_key_narrows_it_on_mqtt_and_takes_its_power
     drop(access);
     assert_eq!(world.call(list()).await.refused(), (403, "forbidden"), "it could grant itself everything");
     assert_eq!(world.call(with_basic("GET", "/api/v1/groups", "billing", &secret)).await.status, StatusCode::OK);
-    assert_eq!(world.ask("GET", "/api/v1/keys/billing", Value::Null).await.body["narrowed"], true);
+    let shown = world.ask("GET", "/api/v1/keys/billing", Value::Null).await.body;
+    assert_eq!((&shown["narrowed"], &shown["grants"]), (&json!(true), &json!(1)));
 
     let gone = world.ask("DELETE", "/api/v1/grants/key:billing/orders-up", Value::Null).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
@@ -290,7 +316,7 @@ async fn what_is_in_use_is_named_and_goes_by_force() {
     assert_eq!(refused.refused(), (409, "in_use"));
     assert!(refused.text("detail").contains("1 grant, 1 device"), "{}", refused.body);
     let shown = world.ask("GET", "/api/v1/groups/GID_other", Value::Null).await;
-    assert_eq!(shown.body, json!({ "group": "GID_other", "grants": 1, "devices": 1 }));
+    assert_eq!(shown.body, json!({ "group": "GID_other", "grants": 1, "devices": 1, "connected": 0 }));
     let narrow = world.key("narrow", "api", &["groups", "topics"]).await;
     let forced = request("DELETE", "/api/v1/groups/GID_other?force=true", Some(&narrow), Value::Null);
     assert_eq!(world.call(forced).await.refused(), (403, "forbidden"), "devices go with it");
