@@ -154,6 +154,8 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
     ensure!(link.contains("/#login="), "{link}");
 
     desk.does("topics update orders-up --rule both")?;
+    desk.does("topics update orders-up --kept 60s")?;
+    desk.fails("topics update orders-up", 2, &["remedy: give --rule, --kept or --kept-like-any"])?;
     let warned = desk.types("topics update orders-up --rule both")?;
     ensure!(warned.words.contains("Not advised: messages from devices and messages to them"), "{warned:?}");
     desk.does("keys update watch --scopes channels,meetings --note pages")?;
@@ -164,6 +166,7 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
     for (line, pointer, value) in [
         ("groups show GID_phone", "/devices", "1"),
         ("topics show orders-up", "/rule", "\"both\""),
+        ("topics show orders-up", "/kept_s", "60"),
         ("keys show watch", "/scopes", "[\"meetings\",\"channels\"]"),
         ("users show ann", "/name", "\"Anna\""),
         ("users show ann", "/grants", "1"),

@@ -176,6 +176,8 @@ pub struct Access {
     revision: u64,
     groups: HashSet<String>,
     rule_by_parent: HashMap<String, Rule>,
+    /// Where it is not as long as any.
+    kept_s_by_parent: HashMap<String, u32>,
     /// Of both kinds.
     key_by_id: HashMap<String, Key>,
     grants: Grants,
@@ -187,6 +189,8 @@ impl Access {
     /// Names that break their grammar are left out: nobody could use them.
     pub fn new(config: AccessConfig, snapshot: AccessSnapshot) -> Self {
         let groups = snapshot.groups.into_iter().map(|group| group.group);
+        let kept = snapshot.parents.iter().filter_map(|parent| Some((parent.parent.clone(), parent.kept_s?)));
+        let kept_s_by_parent = kept.collect();
         let parents = snapshot.parents.into_iter().map(|parent| (parent.parent, parent.rule));
         let keys = snapshot.keys.into_iter().map(|key| (key.key_id.clone(), key));
         Self {
@@ -195,6 +199,7 @@ impl Access {
             groups: groups.filter(|group| check_group_id(group).is_ok()).collect(),
             rule_by_parent: parents.filter(|(parent, _)| check_parent(parent).is_ok()).collect(),
             key_by_id: keys.collect(),
+            kept_s_by_parent,
             grants: snapshot.grants.into_iter().collect(),
             revoked: snapshot.revoked_tokens.into_iter().collect(),
         }
@@ -224,6 +229,12 @@ impl Access {
     /// The rule of a parent topic, by its exact name; `None`: it does not exist.
     pub fn rule_of(&self, parent: &str) -> Option<Rule> {
         self.rule_by_parent.get(parent).copied()
+    }
+
+    /// How long, in seconds, messages of a parent topic wait for who is off, at most; `None`: as long as any.
+    #[must_use]
+    pub fn kept_s(&self, parent: &str) -> Option<u32> {
+        self.kept_s_by_parent.get(parent).copied()
     }
 
     /// Parents with their rules, in no order.

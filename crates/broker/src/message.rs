@@ -139,6 +139,11 @@ pub(crate) fn expiry_at(arrived_ms: u64, expiry_s: Option<u32>) -> u64 {
     }
 }
 
+/// The expiry of a message whose parent topic keeps messages for so long at most.
+pub(crate) fn kept(expiry_s: Option<u32>, kept_s: Option<u32>) -> Option<u32> {
+    expiry_s.into_iter().chain(kept_s).min()
+}
+
 /// Whether a message with this expiry waits for a receiver that is off: 0 is only for clients that are connected.
 pub(crate) fn waits(expiry_s: Option<u32>) -> bool {
     expiry_s != Some(0)

@@ -4,7 +4,8 @@
 //! what the catalog says. Each has a number; numbers rise in the order of the commits, and may have gaps.
 
 use crate::{
-    CatalogError, CatalogFuture, Device, Grant, Grantee, Group, Key, LoginLink, ParentTopic, RevokedToken, Scopes, User,
+    CatalogError, CatalogFuture, Device, Grant, Grantee, Group, Key, LoginLink, ParentTopic, RevokedToken, Rule,
+    Scopes, User,
 };
 use serde_json::Value;
 use std::fmt;
@@ -96,7 +97,10 @@ pub enum Change {
         force: bool,
     },
     CreateParent(ParentTopic),
-    UpdateParent(ParentTopic),
+    UpdateParent {
+        parent: String,
+        update: ParentUpdate,
+    },
     /// With `force`, its grants too.
     RemoveParent {
         parent: String,
@@ -169,6 +173,14 @@ pub struct Note {
     pub subject: String,
     /// What else is ordered, without secrets.
     pub after: Option<Value>,
+}
+
+/// `None` leaves a field as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParentUpdate {
+    pub rule: Option<Rule>,
+    /// `Some(None)`: as long as any.
+    pub kept_s: Option<Option<u32>>,
 }
 
 /// `None` leaves a field as it is.

@@ -109,6 +109,7 @@ macro_rules! catalog_contract {
             audit [
                 each_change_is_in_the_log_under_a_number_that_rises
                 a_revoked_device_stays_registered_and_its_credential_is_void
+                what_is_kept_of_a_topic_changes_without_its_rule_and_stays_when_that_is_seeded
                 a_registration_over_another_credential_than_was_seen_is_refused
                 a_right_is_judged_again_when_its_key_was_changed_meanwhile
                 who_has_lost_the_right_meanwhile_changes_nothing
@@ -180,7 +181,7 @@ fn group(group: &str) -> Group {
 }
 
 fn parent(parent: &str, rule: Rule) -> ParentTopic {
-    ParentTopic { parent: parent.to_owned(), rule }
+    ParentTopic::new(parent, rule)
 }
 
 fn user(user: &str) -> User {

@@ -27,7 +27,7 @@ pub use accounts::{Accounts, ApiKey, Device, DeviceFilter, DeviceInfo, DeviceSta
 pub use answers::{Answer, AnswerKey, Answers};
 pub use audit::{
     Actor, Applied, ApplyError, Audit, AuditEntry, AuditPage, AuditRow, By, Change, ChangeRow, Cut, KeyUpdate, Kind,
-    Note, Order, Page, Row, Uses,
+    Note, Order, Page, ParentUpdate, Row, Uses,
 };
 pub use grants::{Grant, GrantFilter, Grantee, Right, Rights};
 pub use health::Health;

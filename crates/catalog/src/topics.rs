@@ -15,6 +15,7 @@ pub trait Topics: Send + Sync {
     /// Rises with each commit that changes [`access`](Self::access).
     fn access_revision(&self) -> watch::Receiver<u64>;
     fn put_group(&self, group: Group) -> CatalogFuture<'_, ()>;
+    /// One that is there gets the rule, and is kept as before.
     fn put_parent(&self, parent: ParentTopic) -> CatalogFuture<'_, ()>;
     fn put_access_key(&self, key: AccessKey) -> CatalogFuture<'_, ()>;
     /// One that is there stays as it is. It narrows no key.
@@ -41,6 +42,15 @@ pub struct Group {
 pub struct ParentTopic {
     pub parent: String,
     pub rule: Rule,
+    /// How long, in seconds, its messages wait for who is off, at most; 0: not at all; `None`: as long as any.
+    pub kept_s: Option<u32>,
+}
+
+impl ParentTopic {
+    /// Whose messages wait as long as any.
+    pub fn new(parent: impl Into<String>, rule: Rule) -> Self {
+        Self { parent: parent.into(), rule, kept_s: None }
+    }
 }
 
 /// What happens between MQTT and the queue, for each parent topic.

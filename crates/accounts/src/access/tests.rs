@@ -9,7 +9,7 @@ fn group(group: &str) -> Group {
 }
 
 fn parent(parent: &str, rule: Rule) -> ParentTopic {
-    ParentTopic { parent: parent.to_owned(), rule }
+    ParentTopic::new(parent, rule)
 }
 
 fn grant(grantee: Grantee, parent: &str, rights: &str) -> Grant {

@@ -11,9 +11,9 @@ use crate::access::{advice, check_parent};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use catalog::{Change, ParentTopic, Row, Rule};
+use catalog::{Change, ParentTopic, ParentUpdate, Row, Rule};
 use problem::{Code, Problem};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -59,18 +59,41 @@ pub(super) struct TopicRequest {
     #[schema(example = "orders-up")]
     topic: String,
     rule: RuleName,
+    /// How long, in seconds, messages wait for who is off, at most; 0: not at all. Without it as long as any: three days.
+    #[schema(maximum = 259_200)]
+    kept_s: Option<u32>,
 }
 
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// A field that is left out stays as it is.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct TopicUpdate {
-    rule: RuleName,
+    rule: Option<RuleName>,
+    /// `null`: as long as any.
+    #[serde(deserialize_with = "also_null")]
+    #[schema(value_type = Option<u32>, maximum = 259_200)]
+    kept_s: Option<Option<u32>>,
+}
+
+fn also_null<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::<u32>::deserialize(field).map(Some)
+}
+
+/// So long the broker keeps any message.
+const KEPT_S_MAX: u32 = 3 * 24 * 3600;
+
+fn check_kept(kept_s: Option<u32>) -> Result<(), Problem> {
+    let words = "kept_s must be 0 to 259200: three days, which is how long any message waits; leave it out for that";
+    if kept_s.is_none_or(|kept_s| kept_s <= KEPT_S_MAX) { Ok(()) } else { Err(Problem::new(Code::InvalidTopic, words)) }
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct TopicAnswer {
     topic: String,
     rule: RuleName,
+    /// Left out: as long as any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_s: Option<u32>,
     /// What is not advised, and works all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WarningAnswer>,
@@ -95,6 +118,9 @@ fn warnings(api: &Api, topic: &ParentTopic) -> Vec<WarningAnswer> {
 pub(super) struct TopicDetails {
     topic: String,
     rule: RuleName,
+    /// Left out: as long as any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_s: Option<u32>,
     /// What hangs on it.
     grants: u64,
     /// What is not advised, and works all the same.
@@ -103,7 +129,7 @@ pub(super) struct TopicDetails {
 }
 
 fn shown(api: &Api, topic: ParentTopic) -> TopicAnswer {
-    TopicAnswer { warnings: warnings(api, &topic), topic: topic.parent, rule: topic.rule.into() }
+    TopicAnswer { warnings: warnings(api, &topic), topic: topic.parent, rule: topic.rule.into(), kept_s: topic.kept_s }
 }
 
 /// Lists parent topics.
@@ -128,10 +154,11 @@ pub(super) async fn list_topics(
 pub(super) async fn create_topic(
     State(api): State<Arc<Api>>,
     holder: Holder<Topics>,
-    Once { request: TopicRequest { topic, rule }, ticket }: Once<TopicRequest>,
+    Once { request: TopicRequest { topic, rule, kept_s }, ticket }: Once<TopicRequest>,
 ) -> Result<Json<TopicAnswer>, Problem> {
     check_parent(&topic).map_err(|error| Problem::new(Code::InvalidTopic, error.to_string()))?;
-    let wish = ParentTopic { parent: topic.clone(), rule: rule.into() };
+    check_kept(kept_s)?;
+    let wish = ParentTopic { parent: topic.clone(), rule: rule.into(), kept_s };
     let answer = shown(&api, wish.clone());
     let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
     let made = api.apply_once(holder.by(), Change::CreateParent(wish), None, sealed).await;
@@ -151,11 +178,11 @@ pub(super) async fn show_topic(
 ) -> Result<Tagged<TopicDetails>, Problem> {
     let found = api.state.catalog.parent(&topic).await.map_err(unavailable)?;
     let (Row { value, changed }, uses) = found.ok_or_else(|| Refusals::of("parent topic", &topic).unknown())?;
-    let (warnings, rule) = (warnings(&api, &value), value.rule.into());
-    Ok(Tagged(changed, TopicDetails { topic: value.parent, rule, grants: uses.grants, warnings }))
+    let (warnings, rule, kept_s) = (warnings(&api, &value), value.rule.into(), value.kept_s);
+    Ok(Tagged(changed, TopicDetails { topic: value.parent, rule, kept_s, grants: uses.grants, warnings }))
 }
 
-/// Changes the rule of a parent topic.
+/// Changes the rule of a parent topic, and how long its messages wait for who is off.
 #[utoipa::path(
     patch, path = "/api/v1/topics/{topic}", tag = "topics", security(("api_key" = ["topics"])),
     params(("topic" = String, Path), IfMatch), request_body = TopicUpdate,
@@ -166,12 +193,15 @@ pub(super) async fn update_topic(
     holder: Holder<Topics>,
     Named(topic): Named<String>,
     Expected(expected): Expected,
-    Body(TopicUpdate { rule }): Body<TopicUpdate>,
+    Body(TopicUpdate { rule, kept_s }): Body<TopicUpdate>,
 ) -> Result<Json<TopicAnswer>, Problem> {
-    let wish = ParentTopic { parent: topic.clone(), rule: rule.into() };
-    let done = api.apply(holder.by(), Change::UpdateParent(wish.clone()), expected).await;
+    check_kept(kept_s.flatten())?;
+    let update = ParentUpdate { rule: rule.map(Rule::from), kept_s };
+    let done = api.apply(holder.by(), Change::UpdateParent { parent: topic.clone(), update }, expected).await;
     done.map_err(|error| Refusals::of("parent topic", &topic).refuse(error))?;
-    Ok(Json(shown(&api, wish)))
+    let found = api.state.catalog.parent(&topic).await.map_err(unavailable)?;
+    let (row, _) = found.ok_or_else(|| Refusals::of("parent topic", &topic).unknown())?;
+    Ok(Json(shown(&api, row.value)))
 }
 
 /// Removes a parent topic: nobody publishes to it any more. With `force` its grants go too.

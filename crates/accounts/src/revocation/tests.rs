@@ -165,7 +165,7 @@ async fn what_was_committed_and_not_answered_ends() {
 async fn a_right_to_subscribe_that_is_taken_back_elsewhere_is_judged_by_the_new_rules_until_it_is_done() {
     let world = World::new().await;
     let (grantee, rights) = (Grantee::User("ann".to_owned()), Rights::parse("subscribe").unwrap());
-    world.catalog.put_parent(ParentTopic { parent: "up".to_owned(), rule: Rule::None }).await.unwrap();
+    world.catalog.put_parent(ParentTopic::new("up", Rule::None)).await.unwrap();
     world.catalog.put_grant(Grant { grantee: grantee.clone(), parent: "up".to_owned(), rights }).await.unwrap();
     world.broker.is_full.store(true, Ordering::SeqCst);
     let remove = Change::RemoveGrant { grantee: grantee.clone(), parent: "up".to_owned() };

@@ -13,7 +13,7 @@ use queue::TopicName;
 use serde::{Deserialize, Serialize};
 
 use crate::client::ClientKey;
-use crate::message::{Collapse, Message, expiry_at, waits};
+use crate::message::{Collapse, Message, expiry_at, kept, waits};
 
 /// Names of message properties.
 pub(crate) mod name {
@@ -104,6 +104,8 @@ pub(crate) struct Times {
     pub(crate) now_ms: u64,
     /// When the message was made.
     pub(crate) born_ms: u64,
+    /// How long messages of its parent topic wait for who is off, at most.
+    pub(crate) kept_s: Option<u32>,
 }
 
 /// # Errors
@@ -121,6 +123,7 @@ pub(crate) fn from_queue(
     let to = receiver(&whole)?;
     let qos = qos(message.property(name::QOS))?;
     let expiry_s = number::<u32>(message.property(name::EXPIRY_S), "mqtt5MsgExpireInterval is no number of seconds")?;
+    let expiry_s = kept(expiry_s, times.kept_s);
     let keep = keep(message.property(name::CLEAN_SESSION))? && waits(expiry_s);
     let message = Message {
         topic: shown_topic(topic, message.property(name::REAL_TOPIC), whole)?,
@@ -135,7 +138,7 @@ pub(crate) fn from_queue(
 }
 
 /// Counted from when the message was made, but never from the future.
-fn expires_at(Times { now_ms, born_ms }: Times, expiry_s: Option<u32>) -> u64 {
+fn expires_at(Times { now_ms, born_ms, .. }: Times, expiry_s: Option<u32>) -> u64 {
     let from_ms = if waits(expiry_s) { born_ms.min(now_ms) } else { now_ms };
     expiry_at(from_ms, expiry_s)
 }
@@ -239,7 +242,7 @@ mod tests {
         queue::Message { properties, body: Bytes::from_static(b"{}"), born_ms: 1000, ..queue::Message::default() }
     }
 
-    const TIMES: Times = Times { now_ms: 1500, born_ms: 1000 };
+    const TIMES: Times = Times { now_ms: 1500, born_ms: 1000, kept_s: None };
 
     fn map(properties: &[(&str, &str)]) -> Result<FromQueue, &'static str> {
         from_queue(&topic("ring-down"), &queued(properties), TIMES, 100)
@@ -315,6 +318,17 @@ mod tests {
         let mapped = map(&[("mqtt5MsgExpireInterval", "0")]).unwrap();
         assert_eq!((mapped.keep, mapped.message.expires_at_ms), (false, 2500));
         assert_eq!(expires_at(Times { born_ms: 9000, ..TIMES }, Some(1)), 2500);
+        for (kept_s, expiry, expected) in [
+            (60, None, (true, 61_000)),
+            (60, Some("30"), (true, 31_000)),
+            (60, Some("90"), (true, 61_000)),
+            (0, None, (false, 2500)),
+        ] {
+            let properties: Vec<_> = expiry.map(|seconds| ("mqtt5MsgExpireInterval", seconds)).into_iter().collect();
+            let times = Times { kept_s: Some(kept_s), ..TIMES };
+            let mapped = from_queue(&topic("ring-down"), &queued(&properties), times, 100).unwrap();
+            assert_eq!((mapped.keep, mapped.message.expires_at_ms), expected, "{kept_s} {expiry:?}");
+        }
     }
 
     #[test]

@@ -328,7 +328,8 @@ fn pass_on(shared: &Arc<Shared>, job: Box<QueueJob>) {
     job.order.end_waiting();
     let (topic, message) = (&job.topic, &job.original);
     let now_ms = shared.clock.now_ms();
-    let times = Times { now_ms, born_ms: message.born_ms.min(now_ms) };
+    let kept_s = shared.access.load().kept_s(topic.as_str());
+    let times = Times { now_ms, born_ms: message.born_ms.min(now_ms), kept_s };
     let mapped = properties::from_queue(topic, message, times, shared.limits.payload_bytes_max);
     let mapped = match mapped {
         Ok(mapped) => mapped,

@@ -16,6 +16,8 @@ pub(super) struct KnownTopic {
     pub(super) topic: Arc<str>,
     pub(super) rule: Rule,
     pub(super) receiver: Option<Receiver>,
+    /// How long its messages wait for who is off, at most.
+    pub(super) kept_s: Option<u32>,
     /// Of the rules by which the topic was permitted.
     revision: u64,
 }
@@ -69,7 +71,8 @@ impl KnownTopic {
             let client = ClientKey::new(p2p.receiver.as_str());
             Receiver { owner: ClientKey::owner(client.as_str(), workers), client }
         });
-        Ok(Self { topic: topic.into(), rule, receiver, revision: access.revision() })
+        let kept_s = access.kept_s(parent);
+        Ok(Self { topic: topic.into(), rule, receiver, kept_s, revision: access.revision() })
     }
 }
 
@@ -89,7 +92,7 @@ mod tests {
     }
 
     fn with_keys(revision: u64, keys: Vec<Key>, parents: &[(&str, Rule)]) -> Access {
-        let parents = parents.iter().map(|(parent, rule)| ParentTopic { parent: (*parent).to_owned(), rule: *rule });
+        let parents = parents.iter().map(|(parent, rule)| ParentTopic::new(*parent, *rule));
         let snapshot = AccessSnapshot { revision, parents: parents.collect(), keys, ..AccessSnapshot::default() };
         Access::new(AccessConfig::default(), snapshot)
     }

@@ -14,7 +14,7 @@ use super::known_topic::{KnownTopic, Receiver};
 use crate::bridge::properties::{self, Sender};
 use crate::client::ClientKey;
 use crate::memory::Meter;
-use crate::message::{Collapse, Message, SharedMessage, expiry_at, forwardable, waits};
+use crate::message::{Collapse, Message, SharedMessage, expiry_at, forwardable, kept, waits};
 use crate::shared::Shared;
 use crate::workers_by_filter::Workers;
 
@@ -91,7 +91,7 @@ pub(super) fn compose(
 ) -> Result<Authorized, ReasonCode> {
     // 2. The message, made once.
     let collapse = if author.may_collapse { collapse_of(publish) } else { None };
-    let expiry_s = publish.properties.message_expiry_interval();
+    let expiry_s = kept(publish.properties.message_expiry_interval(), known.kept_s);
     let message = Message {
         topic: known.topic.clone(),
         properties: forwardable(publish.properties),

@@ -274,7 +274,7 @@ fn answers(peer: &mut Peer) -> usize {
 async fn seed(catalog: &dyn Catalog) {
     catalog.put_group(Group { group: "GID_dev".into() }).await.unwrap();
     for (parent, rule) in [(TO_QUEUE, Rule::ToQueue), ("chat", Rule::None)] {
-        catalog.put_parent(ParentTopic { parent: parent.into(), rule }).await.unwrap();
+        catalog.put_parent(ParentTopic::new(parent, rule)).await.unwrap();
         catalog.put_grant(Grant::to_publish("GID_dev", parent)).await.unwrap();
     }
     catalog.put_access_key(access_key()).await.unwrap();

@@ -11,7 +11,7 @@ use crate::world::{ALICE, BOB, KEY, SERVICE, World};
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn world() -> (TestMachine, World) {
+pub(crate) fn world() -> (TestMachine, World) {
     let machine = TestMachine::at(1_800_000_000_000);
     let mut world = World::new();
     world.stop();
@@ -31,7 +31,7 @@ fn expect_expired(terminal: &mut Terminal) {
 }
 
 /// Time passes, and the worker has looked at its clock since.
-fn pass(machine: &TestMachine, ms: u64) {
+pub(crate) fn pass(machine: &TestMachine, ms: u64) {
     machine.pass(ms);
     std::thread::sleep(std::time::Duration::from_millis(1_200));
 }

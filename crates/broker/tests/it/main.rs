@@ -9,6 +9,7 @@ mod durability;
 mod expiry;
 mod grants;
 mod jwt;
+mod kept;
 mod keys;
 mod login;
 mod owner;

@@ -410,7 +410,7 @@ impl World {
     /// Changes where the messages of a parent topic go.
     pub(crate) fn set_rule(&self, parent: &str, rule: Rule) {
         let catalog = &self.running.as_ref().unwrap().catalog;
-        self.runtime.block_on(catalog.put_parent(ParentTopic { parent: parent.into(), rule })).unwrap();
+        self.runtime.block_on(catalog.put_parent(ParentTopic::new(parent, rule))).unwrap();
     }
 
     // Queue.
@@ -510,7 +510,7 @@ async fn seed(catalog: &dyn Catalog) {
         ("both-ways", Rule::Both),
     ];
     for (parent, rule) in parents {
-        catalog.put_parent(ParentTopic { parent: parent.into(), rule }).await.unwrap();
+        catalog.put_parent(ParentTopic::new(parent, rule)).await.unwrap();
     }
     let (key_id, secret) = KEY;
     let key = AccessKey { key_id: key_id.into(), secret: secret.into(), instance: "convoke".into(), created_at_ms: 0 };

@@ -54,7 +54,7 @@ pub async fn a_request_that_is_answered_changes_nothing_more(store: &impl Store)
 
 pub async fn a_refused_change_keeps_no_answer_and_one_that_finds_all_as_wished_does(store: &impl Store) {
     let catalog = store.open().await;
-    let topic = |rule| Change::CreateParent(ParentTopic { parent: "up".to_owned(), rule });
+    let topic = |rule| Change::CreateParent(ParentTopic::new("up", rule));
     catalog.apply(order(topic(Rule::None))).await.unwrap();
     let refused = catalog.apply_and_keep(order(topic(Rule::Both)), answer("a", "refused")).await;
     assert_eq!(refused, Err(ApplyError::Exists));

@@ -5,7 +5,7 @@ use crate::limits::{AUDIT_KEEP_MS, REVOKED_TOKEN_KEEP_MS};
 use crate::{
     AccessKey, Accounts, Actor, Applied, ApplyError, Audit, AuditPage, By, Catalog, CatalogError, Change, ChangeRow,
     Cut, DeviceFilter, Grant, GrantFilter, Grantee, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Note, Order,
-    Page, RevokedToken, Rights, Row, Rule, Scope, Topics, Uses,
+    Page, ParentTopic, ParentUpdate, RevokedToken, Rights, Row, Rule, Scope, Topics, Uses,
 };
 use uuid::Uuid;
 
@@ -70,6 +70,10 @@ async fn with_all<S: Store>(store: &S) -> S::Engine {
 
 fn update(key_id: &str, update: KeyUpdate) -> Change {
     Change::UpdateKey { key_id: key_id.to_owned(), update }
+}
+
+fn to_rule(parent: &str, rule: Rule) -> Change {
+    Change::UpdateParent { parent: parent.to_owned(), update: ParentUpdate { rule: Some(rule), kept_s: None } }
 }
 
 fn remove_grant(parent: &str) -> Change {
@@ -162,7 +166,7 @@ pub async fn what_is_as_it_is_wished_changes_nothing(store: &impl Store) {
     for change in [
         Change::CreateGroup(group("GID_test")),
         Change::CreateParent(parent("up", Rule::ToQueue)),
-        Change::UpdateParent(parent("up", Rule::ToQueue)),
+        to_rule("up", Rule::ToQueue),
         Change::CreateGrant(grant()),
         update("svc", KeyUpdate { note: Some("the app".to_owned()), ..KeyUpdate::default() }),
         Change::PutUser(user("ann")),
@@ -183,7 +187,7 @@ pub async fn another_thing_of_the_same_name_is_refused(store: &impl Store) {
         assert_eq!(apply(&catalog, change.clone()).await, Err(ApplyError::Exists), "{change:?}");
     }
     for change in [
-        Change::UpdateParent(parent("Up", Rule::None)),
+        to_rule("Up", Rule::None),
         Change::RemoveParent { parent: "down".to_owned(), force: true },
         Change::RemoveGroup { group: "GID_else".to_owned(), force: true },
         remove_grant("down"),
@@ -319,7 +323,7 @@ pub async fn a_user_goes_with_all_that_is_its_own(store: &impl Store) {
 pub async fn a_change_of_what_was_changed_meanwhile_is_refused(store: &impl Store) {
     let catalog = with_all(store).await;
     let (row, _) = catalog.parent("up").await.unwrap().unwrap();
-    let to = |rule, expected| Order { expected: Some(expected), ..order(Change::UpdateParent(parent("up", rule))) };
+    let to = |rule, expected| Order { expected: Some(expected), ..order(to_rule("up", rule)) };
     let present = catalog.apply(to(Rule::Both, row.changed)).await.unwrap().number.unwrap();
     assert_eq!(catalog.apply(to(Rule::None, row.changed)).await, Err(ApplyError::Stale { present }));
     let remove = Change::RemoveKey { key_id: "svc".to_owned() };
@@ -327,6 +331,29 @@ pub async fn a_change_of_what_was_changed_meanwhile_is_refused(store: &impl Stor
     assert!(matches!(catalog.apply(stale).await, Err(ApplyError::Stale { .. })));
     assert_eq!(catalog.parent("UP").await.unwrap().unwrap().0.value, parent("up", Rule::Both));
     assert!(catalog.key("svc").await.unwrap().is_some());
+}
+
+pub async fn what_is_kept_of_a_topic_changes_without_its_rule_and_stays_when_that_is_seeded(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let keep = |kept_s| Change::UpdateParent {
+        parent: "up".to_owned(),
+        update: ParentUpdate { rule: None, kept_s: Some(kept_s) },
+    };
+    for kept_s in [Some(0), Some(60)] {
+        let done = apply(&catalog, keep(kept_s)).await.unwrap();
+        let wished = ParentTopic { kept_s, ..parent("up", Rule::ToQueue) };
+        assert_eq!(catalog.access().await.unwrap().parents, std::slice::from_ref(&wished));
+        let (row, _) = catalog.parent("up").await.unwrap().unwrap();
+        assert_eq!((Some(row.changed), row.value), (done.number, wished));
+    }
+    let log = catalog.audit(some_rows(1)).await.unwrap().remove(0);
+    assert_eq!((&log.before.unwrap()["kept_s"], &log.after.unwrap()["kept_s"]), (&0.into(), &60.into()));
+    apply(&catalog, to_rule("up", Rule::Both)).await.unwrap();
+    catalog.put_parent(parent("up", Rule::None)).await.unwrap();
+    let kept = ParentTopic { kept_s: Some(60), ..parent("up", Rule::None) };
+    assert_eq!(catalog.parents(page(1)).await.unwrap()[0].value, kept);
+    apply(&catalog, keep(None)).await.unwrap();
+    assert_eq!(catalog.parents(page(1)).await.unwrap()[0].value, parent("up", Rule::None));
 }
 
 pub async fn a_registration_over_another_credential_than_was_seen_is_refused(store: &impl Store) {

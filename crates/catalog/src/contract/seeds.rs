@@ -2,8 +2,8 @@
 
 use super::{Store, group, parent, user};
 use crate::{
-    AccessKey, Accounts, Actor, Audit, By, Change, Grant, Key, KeyUpdate, Kind, LoginLink, Order, Origin, Rule, Seed,
-    Seeded, Seeds, Topics, User,
+    AccessKey, Accounts, Actor, Audit, By, Change, Grant, Key, KeyUpdate, Kind, LoginLink, Order, Origin, ParentUpdate,
+    Rule, Seed, Seeded, Seeds, Topics, User,
 };
 
 async fn change(catalog: &impl Audit, change: Change) {
@@ -40,7 +40,11 @@ pub async fn what_was_seeded_once_is_kept_over_starts_as_its_owner_has_made_it<S
     for seed in all() {
         assert_eq!(catalog.seed(seed.clone(), Origin::Configuration).await, Ok(Seeded::Made), "{seed:?}");
     }
-    change(&catalog, Change::UpdateParent(parent("up", Rule::Both))).await;
+    change(
+        &catalog,
+        Change::UpdateParent { parent: "up".to_owned(), update: ParentUpdate { rule: Some(Rule::Both), kept_s: None } },
+    )
+    .await;
     let update = KeyUpdate { note: Some("mine".to_owned()), ..KeyUpdate::default() };
     change(&catalog, Change::UpdateKey { key_id: "dev".to_owned(), update }).await;
     drop(catalog);

@@ -11,7 +11,7 @@ use super::{answers, devices, keys, links, tokens, topics, users};
 use crate::limits::REVOKED_TOKENS_MAX;
 use crate::{
     Actor, ApplyError, CatalogError, Change, Cut, Device, DeviceInfo, Group, Key, KeySecret, KeyUpdate, Kind,
-    LoginLink, Order, ParentTopic, RevokedToken, User, Uses,
+    LoginLink, Order, ParentTopic, ParentUpdate, RevokedToken, User, Uses,
 };
 use serde_json::{Value, json};
 use sqlx::{SqliteConnection, query};
@@ -61,7 +61,7 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order, number: i6
         Change::CreateGroup(group) => create_group(conn, group, number).await,
         Change::RemoveGroup { group, force } => remove_group(conn, group, *force, expected, at_ms).await,
         Change::CreateParent(parent) => create_parent(conn, parent, number).await,
-        Change::UpdateParent(parent) => update_parent(conn, parent, expected, number).await,
+        Change::UpdateParent { parent, update } => update_parent(conn, parent, *update, expected, number).await,
         Change::RemoveParent { parent, force } => remove_parent(conn, parent, *force, expected).await,
         Change::CreateGrant(grant) => grants::create(conn, grant, number).await,
         Change::UpdateGrant(grant) => grants::update(conn, grant, expected, number).await,
@@ -161,17 +161,18 @@ async fn remove_devices(
 // Parent topics.
 
 fn parent_json(parent: &ParentTopic) -> Value {
-    json!({ "topic": parent.parent, "rule": rule_name(parent.rule) })
+    json!({ "topic": parent.parent, "rule": rule_name(parent.rule), "kept_s": parent.kept_s })
 }
 
 async fn create_parent(conn: &mut SqliteConnection, parent: &ParentTopic, number: i64) -> Outcome {
     if let Some((known, _)) = topics::parent_and_uses(conn, &parent.parent).await.map_err(widen)? {
         return if known.value == *parent { Ok(None) } else { Err(rule(ApplyError::Exists)) };
     }
-    query("INSERT INTO parents (parent, folded, rule, changed) VALUES ($1, $2, $3, $4)")
+    query("INSERT INTO parents (parent, folded, rule, kept_s, changed) VALUES ($1, $2, $3, $4, $5)")
         .bind(&parent.parent)
         .bind(parent.parent.to_lowercase())
         .bind(rule_name(parent.rule))
+        .bind(parent.kept_s)
         .bind(number)
         .execute(conn)
         .await?;
@@ -191,17 +192,24 @@ async fn known_parent(
 
 async fn update_parent(
     conn: &mut SqliteConnection,
-    parent: &ParentTopic,
+    parent: &str,
+    update: ParentUpdate,
     expected: Option<u64>,
     number: i64,
 ) -> Outcome {
-    let (known, _) = known_parent(conn, &parent.parent, expected).await?;
+    let (known, _) = known_parent(conn, parent, expected).await?;
+    let parent = &ParentTopic {
+        rule: update.rule.unwrap_or(known.rule),
+        kept_s: update.kept_s.unwrap_or(known.kept_s),
+        ..known.clone()
+    };
     if known == *parent {
         return Ok(None);
     }
-    query("UPDATE parents SET rule = $2, changed = $3 WHERE parent = $1")
+    query("UPDATE parents SET rule = $2, kept_s = $3, changed = $4 WHERE parent = $1")
         .bind(&parent.parent)
         .bind(rule_name(parent.rule))
+        .bind(parent.kept_s)
         .bind(number)
         .execute(conn)
         .await?;

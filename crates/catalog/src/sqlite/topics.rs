@@ -84,10 +84,15 @@ async fn groups(conn: &mut SqliteConnection) -> Result<Vec<Group>, sqlx::Error> 
 }
 
 async fn parents(conn: &mut SqliteConnection) -> Result<Vec<ParentTopic>, Fault> {
-    let rows: Vec<(String, String)> =
-        query_as("SELECT parent, rule FROM parents ORDER BY parent").fetch_all(conn).await?;
-    let parents = rows.into_iter().map(|(parent, rule)| Ok(ParentTopic { parent, rule: to_rule(&rule)? }));
-    parents.collect()
+    let rows: Vec<ParentColumns> =
+        query_as("SELECT parent, rule, kept_s, changed FROM parents ORDER BY parent").fetch_all(conn).await?;
+    rows.into_iter().map(|columns| Ok(to_parent(columns)?.value)).collect()
+}
+
+type ParentColumns = (String, String, Option<u32>, i64);
+
+fn to_parent((parent, rule, kept_s, changed): ParentColumns) -> Result<Row<ParentTopic>, Fault> {
+    Ok(Row { value: ParentTopic { parent, rule: to_rule(&rule)?, kept_s }, changed: to_u64(changed)? })
 }
 
 pub(super) async fn put_group(conn: &mut SqliteConnection, group: &Group) -> Result<Option<u64>, Fault> {
@@ -102,12 +107,13 @@ pub(super) async fn put_parent(conn: &mut SqliteConnection, new: &ParentTopic) -
     let folded = new.parent.to_lowercase();
     refuse_other_case(conn, &new.parent, &folded).await?;
     let done = query(
-        "INSERT INTO parents (parent, folded, rule) VALUES ($1, $2, $3) \
+        "INSERT INTO parents (parent, folded, rule, kept_s) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (parent) DO UPDATE SET rule = excluded.rule WHERE parents.rule <> excluded.rule",
     )
     .bind(&new.parent)
     .bind(&folded)
     .bind(rule_name(new.rule))
+    .bind(new.kept_s)
     .execute(&mut *conn)
     .await?;
     raise_if_changed(conn, done.rows_affected() > 0).await
@@ -169,30 +175,27 @@ pub(super) async fn group_and_uses(
 }
 
 async fn parent_page(conn: &mut SqliteConnection, page: &Page) -> Result<Vec<Row<ParentTopic>>, Fault> {
-    let rows: Vec<(String, String, i64)> =
-        query_as("SELECT parent, rule, changed FROM parents WHERE parent > $1 ORDER BY parent LIMIT $2")
+    let rows: Vec<ParentColumns> =
+        query_as("SELECT parent, rule, kept_s, changed FROM parents WHERE parent > $1 ORDER BY parent LIMIT $2")
             .bind(page.after.as_deref().unwrap_or_default())
             .bind(page.limit)
             .fetch_all(conn)
             .await?;
-    let rows = rows.into_iter().map(|(parent, rule, changed)| {
-        Ok(Row { value: ParentTopic { parent, rule: to_rule(&rule)? }, changed: to_u64(changed)? })
-    });
-    rows.collect()
+    rows.into_iter().map(to_parent).collect()
 }
 
 pub(super) async fn parent_and_uses(
     conn: &mut SqliteConnection,
     parent: &str,
 ) -> Result<Option<(Row<ParentTopic>, Uses)>, Fault> {
-    let row: Option<(String, String, i64, i64)> = query_as(
-        "SELECT parent, rule, changed, (SELECT COUNT(*) FROM grants WHERE grants.parent = parents.parent) \
+    let row: Option<(String, String, Option<u32>, i64, i64)> = query_as(
+        "SELECT parent, rule, kept_s, changed, (SELECT COUNT(*) FROM grants WHERE grants.parent = parents.parent) \
          FROM parents WHERE folded = $1",
     )
     .bind(parent.to_lowercase())
     .fetch_optional(conn)
     .await?;
-    let Some((parent, rule, changed, grants)) = row else { return Ok(None) };
+    let Some((parent, rule, kept_s, changed, grants)) = row else { return Ok(None) };
     let uses = Uses { grants: to_u64(grants)?, ..Uses::default() };
-    Ok(Some((Row { value: ParentTopic { parent, rule: to_rule(&rule)? }, changed: to_u64(changed)? }, uses)))
+    Ok(Some((to_parent((parent, rule, kept_s, changed))?, uses)))
 }

@@ -1,12 +1,14 @@
 //! `convoke topics`: parent topics and their rules.
 
 use super::call::{Call, Limit, RemovalOfAll};
+use super::failure::Failure;
 use super::table::{Column, text};
-use anyhow::Result;
+use super::time::Span;
+use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -22,12 +24,21 @@ pub(crate) enum Verb {
         topic: String,
         #[arg(long, value_enum)]
         rule: Rule,
+        /// How long messages wait for who is off, at most (45s, 12h; 0s: not at all); else three days, like any.
+        #[arg(long, value_name = "TIME")]
+        kept: Option<Span>,
     },
-    /// Change the rule of a parent topic.
+    /// Change the rule of a parent topic, or how long its messages wait for who is off.
     Update {
         topic: String,
         #[arg(long, value_enum)]
-        rule: Rule,
+        rule: Option<Rule>,
+        /// How long messages wait for who is off, at most (45s, 12h; 0s: not at all).
+        #[arg(long, value_name = "TIME")]
+        kept: Option<Span>,
+        /// Messages wait as long as any: three days.
+        #[arg(long, conflicts_with = "kept")]
+        kept_like_any: bool,
     },
     /// Remove a parent topic; with --force its grants, too.
     Remove {
@@ -55,15 +66,25 @@ pub(crate) enum Rule {
 const LIST: &[Column] = &[
     Column::new("TOPIC", "topic", text),
     Column::new("RULE", "rule", text),
+    Column::new("KEPT", "kept_s", kept),
     Column::new("WARNINGS", "warnings", warnings),
 ];
 const CARD: &[Column] = &[
     Column::new("TOPIC", "topic", text),
     Column::new("RULE", "rule", text),
+    Column::new("KEPT", "kept_s", kept),
     Column::new("GRANTS", "grants", text),
     Column::new("WARNINGS", "warnings", words_of_warnings),
 ];
 const NOTHING: &str = "There are no parent topics yet. Next: convoke topics create orders-up --rule to_queue";
+
+fn kept(kept_s: &Value) -> String {
+    match kept_s.as_u64() {
+        None => "like any".to_owned(),
+        Some(0) => "not".to_owned(),
+        Some(seconds) => format!("{seconds} s"),
+    }
+}
 
 fn each(warnings: &Value, field: &str) -> Vec<String> {
     warnings.as_array().into_iter().flatten().map(|warning| text(&warning[field])).collect()
@@ -82,18 +103,31 @@ impl super::Verb for Verb {
         Ok(match self {
             Self::List(Limit { limit }) => Call::list("topics", LIST, limit, NOTHING),
             Self::Show { topic } => Call::show(format!("the parent topic {topic}"), &["topics", &topic], CARD),
-            Self::Create { topic, rule } => {
+            Self::Create { topic, rule, kept } => {
                 let what = format!("create the parent topic {topic}");
                 let said = format!("There is a parent topic {topic}.");
-                let body = json!({ "topic": topic, "rule": rule });
+                let mut body = json!({ "topic": topic, "rule": rule });
+                if let Some(kept) = kept {
+                    body["kept_s"] = kept.seconds.into();
+                }
                 Call::change(what, Method::POST, &["topics"], body, said)
                     .once()
                     .then(format!("convoke grants create GROUP {topic}"))
             }
-            Self::Update { topic, rule } => {
-                let what = format!("change the rule of the parent topic {topic}");
-                let said = format!("Changed the rule of the parent topic {topic}.");
-                Call::change(what, Method::PATCH, &["topics", &topic], json!({ "rule": rule }), said)
+            Self::Update { topic, rule, kept, kept_like_any } => {
+                let mut body = Map::new();
+                let mut set =
+                    |name: &str, value: Option<Value>| body.extend(value.map(|value| (name.to_owned(), value)));
+                set("rule", rule.map(|rule| json!(rule)));
+                set("kept_s", kept.map(|kept| kept.seconds.into()));
+                set("kept_s", kept_like_any.then_some(Value::Null));
+                if body.is_empty() {
+                    let words = "nothing is to be changed\n  remedy: give --rule, --kept or --kept-like-any";
+                    bail!(Failure::Usage(words.to_owned()));
+                }
+                let (what, said) =
+                    (format!("change the parent topic {topic}"), format!("Changed the parent topic {topic}."));
+                Call::change(what, Method::PATCH, &["topics", &topic], Value::Object(body), said)
             }
             Self::Remove { topic, removal } => {
                 let what = format!("the parent topic {topic}");

@@ -26,7 +26,7 @@ pub(super) async fn names(catalog: &dyn Catalog, groups: &[String], signalling: 
     let mut seeds: Vec<_> = groups.iter().map(|group| Seed::Group(Group { group: group.clone() })).collect();
     if signalling {
         let parents = [(MEETING_UP, Rule::ToQueue), (RING_DOWN, Rule::FromQueue), (MEETING_DOWN, Rule::FromQueue)];
-        seeds.extend(parents.map(|(parent, rule)| Seed::Parent(ParentTopic { parent: parent.into(), rule })));
+        seeds.extend(parents.map(|(parent, rule)| Seed::Parent(ParentTopic::new(parent, rule))));
         let grant = |group: &String| Seed::Grant(Grant::to_publish(group, MEETING_UP));
         seeds.extend(groups.iter().map(grant));
     }
@@ -56,7 +56,7 @@ async fn sow(catalog: &dyn Catalog, seed: Seed, origin: Origin) -> Result<Seeded
 fn how_to_bring_back(seed: &Seed) -> String {
     match seed {
         Seed::Group(group) => format!("convoke groups create {}", group.group),
-        Seed::Parent(ParentTopic { parent, rule }) => {
+        Seed::Parent(ParentTopic { parent, rule, .. }) => {
             let rule = match rule {
                 Rule::None => "none",
                 Rule::ToQueue => "to_queue",

@@ -213,6 +213,24 @@ async fn users_have_grants_of_their_own_and_the_tester_names_the_one_that_decide
 }
 
 #[tokio::test]
+async fn how_long_messages_of_a_topic_wait_is_changed_apart_from_its_rule() {
+    let world = World::new().await;
+    let made = world.create("/api/v1/topics", json!({ "topic": "typing", "rule": "none", "kept_s": 0 })).await;
+    assert_eq!(made.body, json!({ "topic": "typing", "rule": "none", "kept_s": 0 }));
+    assert_eq!(world.access.load().kept_s("typing"), Some(0));
+    for (body, expected) in [
+        (json!({ "kept_s": 60 }), json!({ "topic": "typing", "rule": "none", "kept_s": 60 })),
+        (json!({ "rule": "to_queue" }), json!({ "topic": "typing", "rule": "to_queue", "kept_s": 60 })),
+        (json!({ "kept_s": null }), json!({ "topic": "typing", "rule": "to_queue" })),
+    ] {
+        assert_eq!(world.ask("PATCH", "/api/v1/topics/typing", body).await.body, expected);
+    }
+    assert_eq!(world.access.load().kept_s("typing"), None);
+    let refused = world.ask("PATCH", "/api/v1/topics/typing", json!({ "kept_s": 259_201 })).await;
+    assert_eq!(refused.refused(), (400, "invalid_topic"));
+}
+
+#[tokio::test]
 async fn a_topic_that_mixes_upstream_and_downstream_is_warned_of() {
     let world = World::new().await;
     let warned = |answer: &Value| {
@@ -309,7 +327,7 @@ async fn names_that_cannot_be_and_questions_that_make_no_sense_are_refused_with_
 #[tokio::test]
 async fn what_is_in_use_is_named_and_goes_by_force() {
     let world = World::new().await;
-    world.catalog.put_parent(ParentTopic { parent: "up".to_owned(), rule: Rule::ToQueue }).await.unwrap();
+    world.catalog.put_parent(ParentTopic::new("up", Rule::ToQueue)).await.unwrap();
     world.create("/api/v1/grants", json!({ "group": "GID_other", "topic": "up" })).await;
     let device = world.device("ann", json!({ "device": "d", "group": "GID_other" })).await;
     let refused = world.ask("DELETE", "/api/v1/groups/GID_other", Value::Null).await;

@@ -10,7 +10,7 @@ impl World {
     pub(super) async fn with_topics() -> Self {
         let world = Self::new().await;
         for parent in ["meeting-up", "meeting-down", "chat"] {
-            let parent = ParentTopic { parent: parent.to_owned(), rule: Rule::None };
+            let parent = ParentTopic::new(parent, Rule::None);
             world.catalog.put_parent(parent).await.unwrap();
         }
         let revision = *world.catalog.access_revision().borrow();

@@ -14,7 +14,7 @@ fn with(issuer: &Issuer, revoked: Vec<Uuid>) -> Access {
     let snapshot = AccessSnapshot {
         revision: 1,
         groups: vec![Group { group: "GID_Test".to_owned() }],
-        parents: ["call", "calls"].map(|parent| ParentTopic { parent: parent.to_owned(), rule: Rule::ToQueue }).into(),
+        parents: ["call", "calls"].map(|parent| ParentTopic::new(parent, Rule::ToQueue)).into(),
         grants: ["call", "calls"]
             .map(|parent| Grant {
                 rights: [Right::Publish, Right::Subscribe].into_iter().collect(),

@@ -40,7 +40,7 @@ fn key_of(key_id: &str, kind: KeyKind, scopes: &[Scope]) -> Key {
 }
 
 fn rules() -> AccessSnapshot {
-    let parent = |name: &str| ParentTopic { parent: name.to_owned(), rule: Rule::None };
+    let parent = |name: &str| ParentTopic::new(name, Rule::None);
     AccessSnapshot {
         revision: 1,
         groups: vec![Group { group: "GID_Test".to_owned() }],
