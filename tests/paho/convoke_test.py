@@ -44,6 +44,13 @@ class Terminal:
         info.wait_for_publish(WAIT_S)
         return info
 
+    def subscribe(self, topic):
+        """Whether each answer is a refusal."""
+        answers = queue.Queue()
+        self.client.on_subscribe = lambda _client, _data, _id, reasons, _p: answers.put(reasons)
+        self.client.subscribe(topic, qos=1)
+        return [reason.is_failure for reason in answers.get(timeout=WAIT_S)]
+
     def message(self):
         return self.messages.get(timeout=WAIT_S)
 
@@ -119,6 +126,31 @@ class Messages(Case):
         self.assertEqual(answers.get(timeout=WAIT_S).value, 0x87)
 
 
+class Grants(Case):
+    def test_a_device_subscribes_by_a_grant_until_it_is_taken_back(self):
+        self.server.api("topics", {"topic": "chat", "rule": "none"})
+        for version, user in [(paho.MQTTv311, "old"), (paho.MQTTv5, "new")]:
+            with self.subTest(version=version):
+                terminal, _ = self.device(user, version)
+                terminal.connect(self.server.mqtt)
+                self.addCleanup(terminal.close)
+                self.assertEqual(terminal.subscribe("chat/#"), [True])
+                self.server.api("grants", {"user": user, "topic": "chat", "rights": ["subscribe", "publish"]})
+                self.assertEqual(terminal.subscribe("chat/#"), [False])
+                terminal.publish("chat/a", b"granted")
+                self.assertEqual(terminal.message().payload, b"granted")
+                self.server.api(f"grants/user:{user}/chat", {"rights": ["publish"]}, "PATCH")
+                reason = terminal.ends.get(timeout=WAIT_S)
+                if version == paho.MQTTv5:
+                    self.assertEqual(reason.value, 0x87)
+                # Paho comes back by itself.
+                flags, _ = terminal.connects.get(timeout=WAIT_S)
+                self.assertTrue(flags.session_present)
+                self.assertEqual(terminal.subscribe("chat/#"), [True])
+                terminal.publish("chat/a", b"to nobody")
+                self.assertTrue(terminal.messages.empty())
+
+
 class Logins(Case):
     def test_a_wrong_password_is_refused_with_the_code_of_each_version(self):
         for version, words in [(paho.MQTTv311, "Bad user name or password"), (paho.MQTTv5, "Bad user name or password")]:
@@ -163,12 +195,6 @@ class Tokens(Case):
         terminal.client.reconnect_delay_set(min_delay=60, max_delay=60)
         return terminal
 
-    def subscribe(self, terminal, topic):
-        answers = queue.Queue()
-        terminal.client.on_subscribe = lambda _c, _d, _mid, reasons, _p: answers.put(reasons)
-        terminal.client.subscribe(topic, qos=1)
-        return [reason.is_failure for reason in answers.get(timeout=WAIT_S)]
-
     def ends_in_ms(self, seconds):
         return int((time.time() + seconds) * 1000)
 
@@ -182,13 +208,13 @@ class Tokens(Case):
             with self.subTest(version=version):
                 token = self.apply(["chat/a"])
                 terminal = self.terminal(token["username"], token["password"], version)
-                self.assertEqual(self.subscribe(terminal, "chat/a"), [False])
-                self.assertEqual(self.subscribe(terminal, "chat/b"), [True])
+                self.assertEqual(terminal.subscribe("chat/a"), [False])
+                self.assertEqual(terminal.subscribe("chat/b"), [True])
                 terminal.publish("chat/a", "one")
                 self.assertEqual(terminal.message().payload, b"one")
                 newer = self.apply(["chat/#"])
                 terminal.publish("$SYS/uploadToken", json.dumps({"token": newer["token"], "type": "RW"}))
-                self.assertEqual(self.subscribe(terminal, "chat/b"), [False])
+                self.assertEqual(terminal.subscribe("chat/b"), [False])
                 self.server.api("tokens:revoke", {"token": newer["token"]})
                 notice = terminal.message()
                 self.assertEqual(notice.topic, "$SYS/tokenInvalidNotice")
@@ -204,7 +230,7 @@ class Tokens(Case):
         answer = self.server.legacy("apply", signed, {"proxyType": "MQTT"})
         self.assertEqual((answer["success"], answer["code"]), (True, 200))
         terminal = self.terminal(answer["username"], "RW|" + answer["tokenData"], paho.MQTTv311)
-        self.assertEqual(self.subscribe(terminal, "chat/a"), [False])
+        self.assertEqual(terminal.subscribe("chat/a"), [False])
         self.assertEqual(self.server.legacy("query", {"token": answer["tokenData"]}, {})["code"], 200)
 
 

@@ -97,14 +97,14 @@ class Server:
     def register(self, user, device):
         return self.api(f"users/{user}/devices", {"device": f"{user}-{device}"})
 
-    def api(self, path, body):
+    def api(self, path, body, method="POST"):
         with open(os.path.join(self.data, "api-key")) as file:
             key = file.read().strip()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http}/api/v1/{path}",
             data=json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-            method="POST",
+            method=method,
         )
         with urllib.request.urlopen(request) as answer:
             return json.loads(answer.read() or b"null")
