@@ -29,6 +29,7 @@ pub use view::AccessView;
 pub(crate) use names::is_word;
 pub(crate) use policy::unshared;
 
+use crate::certificate::{CertificateError, ClientAuthority};
 use crate::jwt::{Issuers, JwtError};
 use crate::token::{TokenHolder, TokenKey};
 use catalog::{AccessSnapshot, Key, KeyKind, Rule, Scope};
@@ -129,6 +130,8 @@ pub struct AccessConfig {
     pub token_key: Option<TokenKey>,
     /// Whose JWTs let devices in.
     pub issuers: Issuers,
+    /// Whose certificates let devices in; without it there are none.
+    pub client_authority: Option<ClientAuthority>,
     /// The name of the owner's key, which is derived from its secret: tokens that another one has applied for are void.
     pub owner_key: String,
 }
@@ -140,6 +143,7 @@ impl Default for AccessConfig {
             topic_limit: TopicLimit::default(),
             token_key: None,
             issuers: Issuers::default(),
+            client_authority: None,
             owner_key: String::new(),
         }
     }
@@ -181,7 +185,7 @@ pub struct Access {
     /// Of both kinds.
     key_by_id: HashMap<String, Key>,
     grants: Grants,
-    /// Tokens that were revoked, and JWTs.
+    /// Tokens that were revoked, JWTs and certificates.
     revoked: HashSet<Uuid>,
 }
 
@@ -261,6 +265,18 @@ impl Access {
     /// The JWT was revoked.
     pub fn check_jwt(&self, id: Uuid) -> Result<(), JwtError> {
         if self.revoked.contains(&id) { Err(JwtError::Revoked) } else { Ok(()) }
+    }
+
+    /// Whose certificates let devices in.
+    pub fn client_authority(&self) -> Option<&ClientAuthority> {
+        self.config.client_authority.as_ref()
+    }
+
+    /// # Errors
+    /// The certificate was revoked, by its issuer or here.
+    pub fn check_certificate(&self, id: Uuid) -> Result<(), CertificateError> {
+        let is_listed = self.client_authority().is_some_and(|authority| authority.is_revoked(id));
+        if is_listed || self.revoked.contains(&id) { Err(CertificateError::Revoked) } else { Ok(()) }
     }
 
     /// Whether the holder of the key may do that now; a key that is gone allows nothing.

@@ -2,7 +2,7 @@
 //!
 //! What it is: [`login`] decides who a connection is, [`access`] what it may publish and subscribe, both without SQL
 //! and without waiting, from a published snapshot of the catalog and a cache of devices. [`token`] signs and reads what
-//! services hand to their users, [`jwt`] reads what other issuers have signed. [`http`] is the way in for an application's users.
+//! services hand to their users, [`jwt`] reads what other issuers have signed, [`certificate`] what a TLS handshake has verified. [`http`] is the way in for an application's users.
 //!
 //! What it is not: it knows nothing of MQTT, sessions or connections. A refusal is a value of its own ([`LoginError`],
 //! [`PublishRefusal`], [`SubscribeRefusal`]); which code it has on a wire is the caller's matter. What the API needs of
@@ -22,6 +22,7 @@
 //! [`ServerView`]: server::ServerView
 
 pub mod access;
+pub mod certificate;
 pub mod clients;
 pub mod http;
 pub mod jwt;

@@ -1,4 +1,5 @@
-//! Logins: who a connection is, by the reference product's `Signature`, `Token` and `DeviceCredential`, or by a JWT.
+//! Logins: who a connection is, by the reference product's `Signature`, `Token` and `DeviceCredential`, by a JWT, or by the certificate
+//! of its TLS connection.
 //!
 //! | username | password |
 //! |---|---|
@@ -6,6 +7,7 @@
 //! | `Token\|<AccessKeyId>\|<InstanceId>` | `R\|<token>\|W\|<token>`, or `RW\|<token>`, in any order; one that is void voids all |
 //! | `DeviceCredential\|<DeviceAccessKeyId>\|<InstanceId>` | Base64(HMAC-SHA1(DeviceAccessKeySecret, client id)) |
 //! | `JWT\|<name of the issuer>\|<InstanceId>` | a [JWT](crate::jwt) of that issuer, for this client id |
+//! | `Certificate\|\|<InstanceId>`, or none | empty: the [certificate](crate::certificate) is for this client id |
 //!
 //! In two steps, so that a worker never waits: [`begin`] decides what needs no device and says which device it needs;
 //! [`PendingLogin::finish`] decides the rest when [`DeviceDirectory`] has answered. Nothing here looks at a clock.
@@ -13,6 +15,7 @@
 //! Unknown and wrong give one answer, after the same hashing: a missing key or device is checked against a secret that
 //! nobody has. (That a known device is found faster than an unknown one can be measured; it tells no secret.)
 
+mod certificate;
 mod devices;
 mod jwt;
 mod password;
@@ -24,9 +27,11 @@ pub use password::sign;
 pub use standing::{credential_stands_until, secret_stands_until};
 
 use crate::access::{Access, ClientId, Identity};
+use crate::certificate::CertificateError;
 use crate::jwt::{Issuer, JwtError};
 use crate::token::{HolderError, TokenError, TokenHolder, pairs};
 use catalog::Device;
+use certificate::CertificateClaim;
 use jwt::JwtClaim;
 use uuid::Uuid;
 
@@ -35,7 +40,9 @@ use uuid::Uuid;
 pub enum LoginError {
     #[error("the client id must read <GroupID>@@@<DeviceID>, at most 64 characters")]
     BadClientId,
-    #[error("the username must read Signature|<key id>|<instance>, or so with Token, DeviceCredential or JWT")]
+    #[error(
+        "the username must read Signature|<key id>|<instance>, or so with Token, DeviceCredential, JWT or Certificate"
+    )]
     BadUsername,
     /// Unknown group, key, device or instance, or a wrong password: the same for all.
     #[error("the credential is not valid for this client id")]
@@ -50,6 +57,8 @@ pub enum LoginError {
     Token(TokenError),
     #[error(transparent)]
     Jwt(JwtError),
+    #[error(transparent)]
+    Certificate(CertificateError),
     #[error("too many logins wait for the catalog; try again later")]
     Busy,
     #[error("the catalog did not answer; try again later")]
@@ -74,6 +83,12 @@ impl From<TokenError> for LoginError {
 impl From<JwtError> for LoginError {
     fn from(error: JwtError) -> Self {
         Self::Jwt(error)
+    }
+}
+
+impl From<CertificateError> for LoginError {
+    fn from(error: CertificateError) -> Self {
+        Self::Certificate(error)
     }
 }
 
@@ -106,6 +121,8 @@ pub enum Credential {
     Tokens,
     /// One that an issuer has signed; it ends with it, and nothing prolongs that.
     Jwt { id: Uuid },
+    /// That of its TLS connection; the same of it.
+    Certificate { id: Uuid },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -129,6 +146,7 @@ enum Claim {
     /// Verified, but for their time and whose client id it is.
     Tokens(Box<TokenHolder>),
     Jwt(Box<JwtClaim>),
+    Certificate(Box<CertificateClaim>),
     Device {
         key_id: String,
         password: Vec<u8>,
@@ -142,28 +160,52 @@ impl std::fmt::Debug for Claim {
             Self::Service(login) => f.debug_tuple("Service").field(&login.identity).finish(),
             Self::Tokens(holder) => f.debug_tuple("Tokens").field(holder).finish(),
             Self::Jwt(claim) => f.debug_tuple("Jwt").field(claim).finish(),
+            Self::Certificate(claim) => f.debug_tuple("Certificate").field(claim).finish(),
             Self::Device { key_id, .. } => f.debug_struct("Device").field("key_id", key_id).finish_non_exhaustive(),
         }
     }
 }
 
+/// What a CONNECT shows of who sends it.
+#[derive(Clone, Copy, Default)]
+pub struct Shown<'a> {
+    pub username: Option<&'a str>,
+    pub password: Option<&'a [u8]>,
+    /// In DER, which the handshake of its connection has verified.
+    pub certificate: Option<&'a [u8]>,
+}
+
 /// The first step of a CONNECT.
 pub fn begin(access: &Access, client_id: &str, username: Option<&str>, password: Option<&[u8]>) -> LoginStep {
-    match claim(access, client_id, username, password.unwrap_or_default()) {
+    begin_with(access, client_id, Shown { username, password, certificate: None })
+}
+
+/// The same of one that may have a certificate, which counts where the user name says so, or where there is no user name.
+pub fn begin_with(access: &Access, client_id: &str, shown: Shown<'_>) -> LoginStep {
+    match claim(access, client_id, shown) {
         Ok(claim) => LoginStep::NeedsDevice(PendingLogin { client_id: client_id.to_owned(), claim }),
         Err(error) => LoginStep::Decided(Err(error)),
     }
 }
 
-fn claim(access: &Access, client_id: &str, username: Option<&str>, password: &[u8]) -> Result<Claim, LoginError> {
+fn claim(access: &Access, client_id: &str, shown: Shown<'_>) -> Result<Claim, LoginError> {
     let id = ClientId::parse(client_id).map_err(|_| LoginError::BadClientId)?;
-    let name = Username::parse(username.unwrap_or_default()).ok_or(LoginError::BadUsername)?;
+    let password = shown.password.unwrap_or_default();
+    let name = match shown.username.unwrap_or_default() {
+        "" if shown.certificate.is_some() => Username::of_certificate(access.instance()),
+        text => Username::parse(text).ok_or(LoginError::BadUsername)?,
+    };
     let known = access.has_group(id.group()) && name.instance == access.instance();
     match name.method {
         Method::Signature => signature(access, client_id, &name, password, known),
         Method::Token => tokens(access, id, &name, password, known).map(|holder| Claim::Tokens(Box::new(holder))),
         Method::Jwt => {
             JwtClaim::new(access, client_id, name.key_id, password, known).map(|claim| Claim::Jwt(Box::new(claim)))
+        }
+        Method::Certificate => {
+            let der = shown.certificate.ok_or(CertificateError::Missing)?;
+            let claim = CertificateClaim::new(access, client_id, der, known && password.is_empty())?;
+            Ok(Claim::Certificate(Box::new(claim)))
         }
         Method::DeviceCredential => {
             Ok(Claim::Device { key_id: name.key_id.to_owned(), password: password.to_owned(), known })
@@ -242,6 +284,7 @@ impl PendingLogin {
             Claim::Service(login) => Ok(login),
             Claim::Tokens(holder) => finish_tokens(*holder, device, is_over),
             Claim::Jwt(claim) => claim.finish(&self.client_id, device, is_over),
+            Claim::Certificate(claim) => claim.finish(device, is_over),
             Claim::Device { key_id, password, known } => {
                 let device = device.filter(|device| known && device.key_id == key_id);
                 finish_device(&self.client_id, device, &password, is_over)
@@ -290,6 +333,7 @@ enum Method {
     Token,
     DeviceCredential,
     Jwt,
+    Certificate,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -300,6 +344,10 @@ struct Username<'a> {
 }
 
 impl<'a> Username<'a> {
+    fn of_certificate(instance: &'a str) -> Self {
+        Self { method: Method::Certificate, key_id: "", instance }
+    }
+
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split('|');
         let method = match parts.next()? {
@@ -307,10 +355,12 @@ impl<'a> Username<'a> {
             "Token" => Method::Token,
             "DeviceCredential" => Method::DeviceCredential,
             "JWT" => Method::Jwt,
+            "Certificate" => Method::Certificate,
             _ => return None,
         };
         let (key_id, instance) = (parts.next()?, parts.next()?);
-        let whole = parts.next().is_none() && !key_id.is_empty() && !instance.is_empty();
+        let whole =
+            parts.next().is_none() && key_id.is_empty() == (method == Method::Certificate) && !instance.is_empty();
         whole.then_some(Self { method, key_id, instance })
     }
 }

@@ -3,6 +3,7 @@
 //! For 5.0; the connection half says the same in 3.1.1, as far as that has a code.
 
 use accounts::access::{PublishRefusal, SubscribeRefusal};
+use accounts::certificate::CertificateError;
 use accounts::jwt::JwtError;
 use accounts::login::LoginError;
 use accounts::token::TokenError;
@@ -16,6 +17,7 @@ pub(crate) const fn of_login(error: LoginError) -> ReasonCode {
         LoginError::Expired | LoginError::Scope | LoginError::OwnedByUser => ReasonCode::NOT_AUTHORIZED,
         LoginError::Token(error) => of_token(error),
         LoginError::Jwt(error) => of_jwt(error),
+        LoginError::Certificate(error) => of_certificate(error),
         LoginError::Busy => ReasonCode::SERVER_BUSY,
         LoginError::Unavailable => ReasonCode::SERVER_UNAVAILABLE,
     }
@@ -35,6 +37,15 @@ const fn of_jwt(error: JwtError) -> ReasonCode {
     match error {
         JwtError::Expired | JwtError::NotYet | JwtError::Revoked | JwtError::Device => ReasonCode::NOT_AUTHORIZED,
         _ => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+    }
+}
+
+/// For CONNACK.
+const fn of_certificate(error: CertificateError) -> ReasonCode {
+    use CertificateError::{ClientId, Device, Expired, Malformed, Missing, Name, NotYet, Revoked};
+    match error {
+        Expired | NotYet | Revoked | Device => ReasonCode::NOT_AUTHORIZED,
+        Missing | Malformed | Name | ClientId => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
     }
 }
 

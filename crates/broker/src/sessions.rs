@@ -32,6 +32,12 @@ impl Broker {
         self.workers().iter().for_each(|worker| worker.notify(notice(Arc::clone(&answer))));
         answered
     }
+
+    /// The revocation lists of client certificates are others, and in force: ends the connections that they void. Completes when
+    /// they have ended.
+    pub fn judge_certificates(&self) -> oneshot::Receiver<()> {
+        self.notify_all(|answer| Notice::CertificatesRevoked { answer })
+    }
 }
 
 impl Sessions for Broker {

@@ -103,6 +103,11 @@ impl Transport {
         self.tls.is_some()
     }
 
+    /// In DER: the client's own, which the handshake has verified.
+    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
+        Some(self.tls.as_ref()?.peer_certificates()?.first()?)
+    }
+
     pub(crate) fn is_websocket(&self) -> bool {
         self.websocket.is_some()
     }

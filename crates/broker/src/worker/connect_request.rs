@@ -10,6 +10,8 @@ pub(crate) struct ConnectRequest {
     pub(super) client: ClientKey,
     pub(super) username: Option<Box<str>>,
     pub(super) password: Option<Box<[u8]>>,
+    /// Of its TLS connection, in DER.
+    pub(super) certificate: Option<Box<[u8]>>,
     pub(super) clean_start: bool,
     /// As asked for, in seconds; `None`: 5.0 did not say, or it is a 3.1.1 session that is to last.
     pub(super) session_expiry_s: Option<u32>,
@@ -17,11 +19,13 @@ pub(crate) struct ConnectRequest {
 }
 
 impl ConnectRequest {
-    pub(super) fn of(connect: &Connect<'_>) -> Self {
+    /// `certificate`: of its TLS connection, in DER.
+    pub(super) fn of(connect: &Connect<'_>, certificate: Option<&[u8]>) -> Self {
         Self {
             client: ClientKey::new(connect.client_id),
             username: connect.username.map(Box::from),
             password: connect.password.map(Box::from),
+            certificate: certificate.map(Box::from),
             clean_start: connect.clean_start,
             session_expiry_s: connect.properties.session_expiry_interval(),
             version: connect.version,

@@ -82,6 +82,7 @@ impl Worker {
             Notice::GroupCut { group, answer } => self.cut_group(&group, answer),
             Notice::SubscriptionsCut { parent, answer } => self.judge_subscriptions_at(&parent, answer),
             Notice::TokenCut { id, answer } => self.cut_token(id, answer),
+            Notice::CertificatesRevoked { answer } => self.judge_certificates(answer),
             Notice::QueueSent { target, result } => {
                 let outcome = match result {
                     Ok(()) => Outcome::Done(ReasonCode::SUCCESS),

@@ -1,7 +1,7 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
 use accounts::access::{ClientId, Identity, is_account_of_tokens};
-use accounts::login::{self, Credential, Login, LoginError, LoginStep};
+use accounts::login::{self, Credential, Login, LoginError, LoginStep, Shown};
 use accounts::token::TokenError;
 use catalog::Scope;
 use commitlog::AppendError;
@@ -47,8 +47,12 @@ impl Worker {
             self.shared.counts.refused_for_memory.one();
             return self.refuse(key, ReasonCode::SERVER_BUSY);
         }
-        let (client_id, username) = (request.client.as_str(), request.username.as_deref());
-        let step = login::begin(&self.shared.access.load(), client_id, username, request.password.as_deref());
+        let shown = Shown {
+            username: request.username.as_deref(),
+            password: request.password.as_deref(),
+            certificate: request.certificate.as_deref(),
+        };
+        let step = login::begin_with(&self.shared.access.load(), request.client.as_str(), shown);
         match step {
             LoginStep::Decided(result) => self.logged_in(key, Some(LoggedIn { request, result })),
             LoginStep::NeedsDevice(pending) => {
@@ -107,7 +111,7 @@ impl Worker {
         };
         // 4. The CONNACK, at once or when the log is durable.
         let validity = match &credential {
-            Credential::Jwt { .. } => self.validity_for_good(valid_until_ms),
+            Credential::Jwt { .. } | Credential::Certificate { .. } => self.validity_for_good(valid_until_ms),
             _ => self.validity_until(valid_until_ms),
         };
         let connected = Connected {
@@ -157,6 +161,7 @@ impl Worker {
                 Ok(Login { identity: Identity::Tokens(Box::new(holder)), ..login })
             }
             (_, Credential::Jwt { id }) => access.check_jwt(*id).map(|()| login).map_err(LoginError::from),
+            (_, Credential::Certificate { id }) => Ok(access.check_certificate(*id).map(|()| login)?),
             _ => Ok(login),
         }
     }
@@ -170,9 +175,9 @@ impl Worker {
         self.clients.end(client_id);
     }
 
-    /// What is wrong with a JWT is said to its holder, who cannot see it; of secrets it is not said which is wrong.
+    /// What is wrong with a JWT or a certificate is said to its holder, who cannot see it; of secrets it is not said which is wrong.
     fn refuse_login(&mut self, key: ConnectionKey, error: LoginError) {
-        let words = matches!(error, LoginError::Jwt(_)).then(|| error.to_string());
+        let words = matches!(error, LoginError::Jwt(_) | LoginError::Certificate(_)).then(|| error.to_string());
         tracing::debug!(%error, "a login is refused");
         self.connections.refuse(key, reason::of_login(error), words.as_deref());
         self.close(key, None);

@@ -269,6 +269,10 @@ pub(crate) enum Notice {
         id: Uuid,
         answer: Arc<AnswerOfAll>,
     },
+    /// A revocation list of client certificates has changed.
+    CertificatesRevoked {
+        answer: Arc<AnswerOfAll>,
+    },
     QueueSent {
         target: ReplyTarget,
         result: Result<(), SendError>,

@@ -91,7 +91,7 @@ impl Worker {
             return self.stand_until(key, let_in.validity.until_ms);
         }
         match (&let_in.credential, &let_in.identity) {
-            (Credential::Jwt { .. }, _) => self.stand_or_end(key, None),
+            (Credential::Jwt { .. } | Credential::Certificate { .. }, _) => self.stand_or_end(key, None),
             (Credential::Secret { generation, key_created_ms }, Identity::Service { key_id, .. }) => {
                 let access = self.shared.access.load();
                 let stands = login::secret_stands_until(&access, key_id, *generation, *key_created_ms);

@@ -4,6 +4,7 @@
 mod abuse;
 mod brittle;
 mod busy;
+mod certificates;
 mod crashes;
 mod durability;
 mod expiry;

@@ -59,8 +59,20 @@ impl Tls {
     }
 
     pub(crate) fn connect(&self, socket: TcpStream) -> Stream<StreamOwned<ClientConnection, TcpStream>> {
+        Self::connect_with(self.client.clone(), socket)
+    }
+
+    /// Of a client with a configuration of its own.
+    pub(crate) fn connect_by(
+        client: ClientConfig,
+        socket: TcpStream,
+    ) -> Stream<StreamOwned<ClientConnection, TcpStream>> {
+        Self::connect_with(Arc::new(client), socket)
+    }
+
+    fn connect_with(client: Arc<ClientConfig>, socket: TcpStream) -> Stream<StreamOwned<ClientConnection, TcpStream>> {
         let name = ServerName::try_from("localhost").unwrap();
-        Stream(StreamOwned::new(ClientConnection::new(self.client.clone(), name).unwrap(), socket))
+        Stream(StreamOwned::new(ClientConnection::new(client, name).unwrap(), socket))
     }
 }
 

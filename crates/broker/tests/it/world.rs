@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use accounts::access::{AccessConfig, AccessView};
+use accounts::certificate::ClientAuthority;
 use accounts::jwt::Issuers;
 use accounts::login::{DeviceDirectory, sign};
 use accounts::revocation::Sessions;
@@ -60,6 +61,7 @@ pub(crate) struct World {
     pub(crate) runtime: Runtime,
     /// Whose JWTs let devices in.
     pub(crate) issuers: Issuers,
+    pub(crate) client_authority: Option<ClientAuthority>,
     pub(crate) fatal: Arc<Mutex<Vec<Fatal>>>,
     running: Option<Running>,
 }
@@ -102,6 +104,7 @@ impl World {
             fault: Fault::None,
             is_seeded: false,
             issuers: crate::jwt::issuers(),
+            client_authority: None,
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
             fatal: Arc::default(),
             running: None,
@@ -206,7 +209,8 @@ impl World {
         let (breaks, receiving, hidings) =
             (self.breaks.clone(), Arc::clone(&self.receiving), Arc::clone(&self.hidings));
         let refused_acks = Arc::clone(&self.refused_acks);
-        let (clock, issuers) = (self.clock.clone(), self.issuers.clone());
+        let (clock, issuers, client_authority) =
+            (self.clock.clone(), self.issuers.clone(), self.client_authority.clone());
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
         let (broker, catalog, access, devices) = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
@@ -215,7 +219,7 @@ impl World {
             }
             let access = AccessView::follow(
                 catalog.clone(),
-                AccessConfig { token_key: Some(token_key()), issuers, ..AccessConfig::default() },
+                AccessConfig { token_key: Some(token_key()), issuers, client_authority, ..AccessConfig::default() },
             )
             .await
             .unwrap();

@@ -221,6 +221,7 @@ impl Life {
             client: ClientKey::new(NAMES[who]),
             username: None,
             password: None,
+            certificate: None,
             clean_start: who != ABSENT && self.random.below(3) == 0,
             session_expiry_s: Some(if who != ABSENT && self.random.below(3) > 0 { BRIEF_S } else { HOUR_S }),
             version: Version::V5,

@@ -116,6 +116,7 @@ impl Bench {
             client: ClientKey::new(client_id),
             username: None,
             password: None,
+            certificate: None,
             clean_start,
             session_expiry_s: Some(expiry_s),
             version: Version::V5,

@@ -268,13 +268,18 @@ impl Connections {
         })
     }
 
-    /// Those that have this token, or were let in by this JWT.
+    /// Those that have this token, or were let in by this JWT or certificate.
     pub(super) fn of_token(&self, id: Uuid) -> impl Iterator<Item = ConnectionKey> {
         self.of_let_in(move |let_in| match (&let_in.identity, &let_in.credential) {
             (Identity::Tokens(holder), _) => holder.tokens().any(|token| token.id == id),
-            (_, Credential::Jwt { id: one }) => *one == id,
+            (_, Credential::Jwt { id: one } | Credential::Certificate { id: one }) => *one == id,
             _ => false,
         })
+    }
+
+    /// Those that were let in by a certificate which is void.
+    pub(super) fn of_void_certificate(&self, is_void: impl Fn(Uuid) -> bool) -> impl Iterator<Item = ConnectionKey> {
+        self.of_let_in(move |let_in| matches!(let_in.credential, Credential::Certificate { id } if is_void(id)))
     }
 
     /// Those whose client ids are of this group.

@@ -113,7 +113,8 @@ impl Connections {
                 match &request {
                     Some(Request::Publish { .. }) => self.spend_publish(key, now),
                     Some(Request::Connect(connect)) => {
-                        connection.stage = Stage::ConnectRead(Box::new(ConnectRequest::of(connect)));
+                        let request = ConnectRequest::of(connect, connection.transport.peer_certificate());
+                        connection.stage = Stage::ConnectRead(Box::new(request));
                     }
                     _ => {}
                 }
