@@ -49,6 +49,8 @@ pub enum Depth {
 pub trait Clients: Send + Sync {
     /// The states of these, in their order.
     fn states(&self, client_ids: Vec<String>, depth: Depth, turn: Turn) -> Answer<Vec<ClientState>>;
+    /// How many connections were let in by an access key, or by tokens that it has applied for.
+    fn connections_of_key(&self, key_id: &str, turn: Turn) -> Answer<u64>;
     /// Ends the connection; the session stays. `false`: there was none.
     fn kick(&self, client_id: &str, why: &'static str, turn: Turn) -> Answer<bool>;
     /// Drops what waits. Answers when it stays dropped, whatever happens. A log that is full cannot keep that: nothing is

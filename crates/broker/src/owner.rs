@@ -1,5 +1,7 @@
 //! What owners ask and order of clients, brought to the workers that own them.
 
+use std::sync::Arc;
+
 use accounts::clients::{Answer, ClientState, Clients, Depth, Purged, Turn};
 use tokio::sync::oneshot;
 
@@ -28,6 +30,19 @@ impl Clients for Broker {
                 });
             }
             owners.into_iter().map(|owner| found.get_mut(owner)?.next()).collect()
+        })
+    }
+
+    fn connections_of_key(&self, key_id: &str, turn: Turn) -> Answer<u64> {
+        let key_id: Arc<str> = key_id.into();
+        let make = |answer| Order::OfKey { key_id: Arc::clone(&key_id), answer, turn: turn.clone() };
+        let asked: Vec<_> = self.workers().iter().map(|address| order(address, make)).collect();
+        Box::pin(async move {
+            let mut sum = 0;
+            for answer in asked {
+                sum += answer.await.ok()?;
+            }
+            Some(sum)
         })
     }
 

@@ -3,7 +3,7 @@
 use super::Api;
 use super::api_keys::{hex, sha256_hex};
 use super::body::{Body, Secret};
-use super::credentials::random;
+use super::credentials::{asked, random};
 use super::once::{Once, OnceHeader, RefusedOnce};
 use super::owner::{
     Admin, Asked, Expected, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged,
@@ -150,6 +150,9 @@ pub(super) struct KeyAnswer {
     /// How many grants it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     grants: Option<u64>,
+    /// How many connections stand by it, or by tokens that it has applied for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<u64>,
     /// The newest first.
     secrets: Vec<SecretAnswer>,
 }
@@ -191,6 +194,7 @@ fn shown(key: Key) -> KeyAnswer {
         disabled: key.disabled,
         narrowed: key.is_narrowed,
         grants: None,
+        connections: None,
     }
 }
 
@@ -286,7 +290,13 @@ pub(super) async fn show_key(
 ) -> Result<Tagged<KeyAnswer>, Problem> {
     let Row { value, changed } = known(&api, &key_id).await?;
     let grants = u64::try_from(api.state.access.load().grants_of_key(&key_id)).ok();
-    Ok(Tagged(changed, KeyAnswer { grants, ..shown(value) }))
+    let connections = match value.kind {
+        KeyKind::Access => {
+            Some(asked(&api, &api.questions, |clients, turn| clients.connections_of_key(&key_id, turn)).await?)
+        }
+        KeyKind::Api => None,
+    };
+    Ok(Tagged(changed, KeyAnswer { grants, connections, ..shown(value) }))
 }
 
 async fn known(api: &Api, key_id: &str) -> Result<Row<Key>, Problem> {

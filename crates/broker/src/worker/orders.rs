@@ -1,5 +1,7 @@
 //! What owners ask and order of clients that are this worker's.
 
+use std::sync::Arc;
+
 use accounts::clients::{ClientState, Depth, Purged, Turn};
 use accounts::messages::PlaceOutcome;
 use commitlog::{Need, Position};
@@ -18,6 +20,8 @@ use crate::message::SharedMessage;
 pub(crate) enum Order {
     /// In the order of the clients.
     States { clients: Vec<ClientKey>, depth: Depth, answer: oneshot::Sender<Vec<ClientState>>, turn: Turn },
+    /// How many connections are of this access key.
+    OfKey { key_id: Arc<str>, answer: oneshot::Sender<u64>, turn: Turn },
     /// Ends the connection, not the session. `false`: there was none.
     Kick { client: ClientKey, why: &'static str, answer: oneshot::Sender<bool>, turn: Turn },
     /// Drops what waits. Answers when the log has it; not at all if the log has no room to say so.
@@ -78,6 +82,12 @@ impl Worker {
                 drop(turn);
                 let _ = answer.send(states);
                 clients.len()
+            }
+            Order::OfKey { key_id, answer, turn } => {
+                let count = self.connections.of_key(&key_id).count() as u64;
+                drop(turn);
+                let _ = answer.send(count);
+                1
             }
             Order::Kick { client, why, answer, turn } => {
                 let was_connected = self.kick(&client, why);

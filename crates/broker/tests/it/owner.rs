@@ -4,7 +4,7 @@ use accounts::clients::{ClientState, Clients, Depth, InboxState, Protocol, Purge
 use mqtt::ReasonCode;
 
 use crate::terminal::{Profile, Said};
-use crate::world::{ALICE, BOB, CAROL, SERVICE, World, now_ms};
+use crate::world::{ALICE, BOB, CAROL, KEY, SERVICE, World, now_ms};
 
 fn to(client_id: &str) -> String {
     format!("chat/p2p/{client_id}/note")
@@ -37,6 +37,19 @@ impl World {
             assert_eq!(service.publish(&to(client_id), &number.to_string()), ReasonCode::SUCCESS);
         }
     }
+}
+
+#[test]
+fn the_connections_of_a_key_are_counted_on_all_workers() {
+    let world = World::new();
+    let _device = world.connect(Profile::of(ALICE));
+    let services: Vec<_> = (0..9).map(|n| world.connect(Profile::of(&format!("GID_dev@@@svc-{n}")))).collect();
+    let of_key =
+        |key_id: &str| world.runtime.block_on(world.broker().connections_of_key(key_id, Turn::uncounted())).unwrap();
+    assert_eq!((of_key(KEY.0), of_key("none")), (9, 0));
+    drop(services);
+    world.until("they are gone", |stats| stats.connections == 1);
+    assert_eq!(of_key(KEY.0), 0);
 }
 
 #[test]

@@ -120,6 +120,7 @@ const CARD: &[Column] = &[
     Column::new("DISABLED", "disabled", yes_or_no),
     Column::new("NARROWED", "narrowed", yes_or_no),
     Column::new("GRANTS", "grants", text),
+    Column::new("CONNECTIONS", "connections", text),
     Column::new("CREATED", "created_at_ms", moment),
     Column::new("EXPIRES", "expires_at_ms", end),
     Column::new("SECRETS", "secrets", secrets),

@@ -74,6 +74,10 @@ impl Clients for FakeBroker {
         self.answer("states", turn, client_ids.iter().map(|id| states.get(id).cloned().unwrap_or_default()).collect())
     }
 
+    fn connections_of_key(&self, key_id: &str, turn: Turn) -> Answer<u64> {
+        self.answer("connections_of_key", turn, key_id.len() as u64)
+    }
+
     fn kick(&self, client_id: &str, _: &'static str, turn: Turn) -> Answer<bool> {
         self.orders.lock().unwrap().push(format!("kick {client_id}"));
         let state = self.states.lock().unwrap().get(client_id).cloned().unwrap_or_default();

@@ -278,6 +278,7 @@ async fn the_first_grant_of_an_access_key_narrows_it_on_mqtt_and_takes_its_power
     assert_eq!(world.call(with_basic("GET", "/api/v1/groups", "billing", &secret)).await.status, StatusCode::OK);
     let shown = world.ask("GET", "/api/v1/keys/billing", Value::Null).await.body;
     assert_eq!((&shown["narrowed"], &shown["grants"]), (&json!(true), &json!(1)));
+    assert_eq!(shown["connections"], "billing".len(), "what the broker says");
 
     let gone = world.ask("DELETE", "/api/v1/grants/key:billing/orders-up", Value::Null).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
