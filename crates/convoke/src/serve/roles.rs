@@ -55,7 +55,14 @@ impl Directory {
         let token_key = Some(TokenKey::new(INSTANCE, keys.token.bytes()));
         let issuers = super::issuers::start(&config.jwt_issuers)?;
         let owner_key = keys.api.name();
-        let access = AccessConfig { instance: INSTANCE.to_owned(), topic_limit, token_key, issuers, owner_key };
+        let access = AccessConfig {
+            instance: INSTANCE.to_owned(),
+            topic_limit,
+            token_key,
+            issuers,
+            owner_key,
+            client_authority: None,
+        };
         let access = AccessView::follow(Arc::clone(catalog), access).await.context("cannot read the catalog")?;
         Ok(Self { access, devices: DeviceDirectory::start(Arc::clone(catalog), &Handle::current()) })
     }
