@@ -33,6 +33,8 @@ class Server:
         self.folder = tempfile.TemporaryDirectory(prefix="convoke-paho-")
         self.data = os.path.join(self.folder.name, "data")
         self.process, self.was_ready = None, False
+        # Further keys of the configuration.
+        self.settings = {}
         self._choose_ports()
 
     def _choose_ports(self):
@@ -58,6 +60,8 @@ class Server:
             command += ["--set", f"{key}=127.0.0.1:0"]
         for key, held in zip(LISTENERS, self.held):
             command += ["--set", f"{key}=127.0.0.1:{held.getsockname()[1]}"]
+        for key, value in self.settings.items():
+            command += ["--set", f"{key}={value}"]
         with open(os.path.join(self.folder.name, "server.log"), "a") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
 

@@ -97,7 +97,8 @@ pub struct ListenerState {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CertificateState {
-    /// Of the server, of what signed it, or of the authority that terminals must trust.
+    /// Of the server, of what signed it, of the authority that terminals must trust, or of one of client certificates; or a
+    /// revocation list of these, which is valid until the next is due.
     #[schema(example = "server")]
     pub of: &'static str,
     pub subject: String,

@@ -1,5 +1,6 @@
 //! Checked values: addresses parsed, numbers in range, files named.
 
+use super::raw::ClientCertificates;
 use super::{ConfigError, JwtIssuerConfig, Layers, Origin, Raw, Setting, Test};
 use meeting::Rules;
 use rustls::pki_types::ServerName;
@@ -34,6 +35,8 @@ pub struct Config {
     pub certificate: Option<(PathBuf, PathBuf)>,
     pub names: Vec<String>,
     pub jwt_issuers: Vec<JwtIssuerConfig>,
+    /// `None`: no certificate is asked for.
+    pub client_certificates: Option<ClientCertificatesConfig>,
     pub sync_always: bool,
     /// What the log may take of the disk.
     pub log_space_max: u64,
@@ -46,6 +49,14 @@ pub struct Config {
     pub remove_dev: bool,
     /// Each value as it was given, and by what.
     pub settings: Vec<Setting>,
+}
+
+/// Whose certificates let devices in. The files are not read yet.
+#[derive(Clone, Debug)]
+pub struct ClientCertificatesConfig {
+    pub ca: PathBuf,
+    pub lists: Vec<PathBuf>,
+    pub is_required: bool,
 }
 
 /// An address to listen on.
@@ -102,6 +113,7 @@ const MEMORY_BYTES_MIN: u64 = 16 << 20;
 const THREADS_MAX: usize = 64;
 /// Of segments of the size that new logs have.
 const LOG_SPACE_MIN: u64 = commitlog::SPACE_SEGMENTS_MIN * commitlog::SEGMENT_SIZE;
+const REVOCATION_LISTS_MAX: usize = 32;
 const LOST_AFTER_MS_MIN: u64 = 100;
 const LOST_AFTER_MS_MAX: u64 = 60_000;
 
@@ -147,6 +159,7 @@ impl Config {
             test: check.test(&raw)?,
             names: check.names(raw.tls.names)?,
             jwt_issuers: check.jwt_issuers(raw.jwt.issuers)?,
+            client_certificates: check.client_certificates(raw.client_certificates)?,
             dev,
             remove_dev: false,
             settings: layers.settings(),
@@ -254,6 +267,27 @@ impl Checker<'_> {
             ("", _) => Err(self.refuse("tls.certificate", "tls.key is set without it", "set both or none")),
             (_, "") => Err(self.refuse("tls.key", "tls.certificate is set without it", "set both or none")),
             (certificate, key) => Ok(Some((certificate.into(), key.into()))),
+        }
+    }
+
+    fn client_certificates(&self, raw: ClientCertificates) -> Result<Option<ClientCertificatesConfig>, ConfigError> {
+        let ClientCertificates { ca, revocation_lists: lists, required: is_required } = raw;
+        let key = "client_certificates.revocation_lists";
+        if lists.len() > REVOCATION_LISTS_MAX {
+            let cause = format!("{} files are too many", lists.len());
+            return Err(self.refuse(key, cause, format!("name {REVOCATION_LISTS_MAX} at most")));
+        }
+        match (ca.as_str(), is_required, lists.is_empty()) {
+            ("", false, true) => Ok(None),
+            ("", true, _) => {
+                let key = "client_certificates.required";
+                Err(self.refuse(key, "there is no authority", "set client_certificates.ca too"))
+            }
+            ("", false, false) => Err(self.refuse(key, "there is no authority", "set client_certificates.ca too")),
+            _ => {
+                let lists = lists.into_iter().map(PathBuf::from).collect();
+                Ok(Some(ClientCertificatesConfig { ca: ca.into(), lists, is_required }))
+            }
         }
     }
 

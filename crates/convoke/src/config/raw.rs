@@ -15,6 +15,7 @@ pub struct Raw {
     pub media: Media,
     pub tls: Tls,
     pub jwt: Jwt,
+    pub client_certificates: ClientCertificates,
     pub log: Log,
     pub meeting: Meeting,
     #[cfg(feature = "faults")]
@@ -104,6 +105,19 @@ pub struct Tls {
     pub key: String,
     /// Further names and addresses in the built-in certificate, and the first of them in links.
     pub names: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientCertificates {
+    /// PEM bundle of authorities whose certificates let registered devices in at `mqtt.tls_listen`; each is trusted by itself.
+    /// Empty: no certificate is asked for.
+    pub ca: String,
+    /// Files with one revocation list each (PEM or DER, at most 16 MiB), signed by an authority of `ca`, at most 32. They are
+    /// looked at every second. With any, each authority needs one.
+    pub revocation_lists: Vec<String>,
+    /// Refuses who connects to `mqtt.tls_listen` without a certificate.
+    pub required: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

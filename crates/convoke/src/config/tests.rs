@@ -56,6 +56,19 @@ fn issuers_of_jwts_are_tables_of_a_list() {
 }
 
 #[test]
+fn client_certificates_need_an_authority() {
+    let checked = |text: &str| Config::check(&layers(text, &[]).expect("valid"), false);
+    assert!(checked("").expect("valid").client_certificates.is_none());
+    let text = "[client_certificates]\nca = \"ca.pem\"\nrevocation_lists = [\"list.pem\"]\nrequired = true\n";
+    let config = checked(text).expect("valid").client_certificates.expect("configured");
+    assert_eq!((config.lists, config.is_required), (vec!["list.pem".into()], true));
+    for key in ["required = true", "revocation_lists = [\"list.pem\"]"] {
+        let words = refusal(checked(&format!("[client_certificates]\n{key}\n")));
+        assert!(words.contains("set client_certificates.ca too"), "{words}");
+    }
+}
+
+#[test]
 fn values_out_of_range_say_the_range() {
     for (text, range) in [
         ("[meeting]\nring_s = 181\n", "5 to 180"),

@@ -16,12 +16,19 @@ pub struct Health {
     catalog: watch::Receiver<catalog::Health>,
     set_aside: watch::Receiver<SetAside>,
     log: Log,
+    /// What is wrong with revocation lists of client certificates; without lists there is nothing to say.
+    lists: Option<watch::Receiver<Option<String>>>,
 }
 
 impl Health {
     /// Not ready yet, nor as long as the catalog refuses writes.
     pub fn new(catalog: watch::Receiver<catalog::Health>, set_aside: watch::Receiver<SetAside>, log: Log) -> Self {
-        Self { ready: Arc::default(), catalog, set_aside, log }
+        Self { ready: Arc::default(), catalog, set_aside, log, lists: None }
+    }
+
+    /// What is wrong with revocation lists of client certificates is an owner's matter; the server serves all the same.
+    pub fn with_lists(self, lists: watch::Receiver<Option<String>>) -> Self {
+        Self { lists: Some(lists), ..self }
     }
 
     pub fn set_ready(&self, ready: bool) {
@@ -48,12 +55,13 @@ impl Health {
         let part = |part, detail: Option<String>| PartState { part, ok: detail.is_none(), detail };
         let waits = |count: u64, what: &str| (count > 0).then(|| format!("set aside for an operator: {count} {what}"));
         let full = self.is_log_full().then(|| "it has no room: new messages are refused".to_owned());
-        let parts = vec![
+        let mut parts = vec![
             part("catalog", refusing.map(|why| format!("it takes no writes: {why}"))),
             part("log", full),
             part("meetings", waits(meetings, "meetings")),
             part("messages", waits(messages, "messages")),
         ];
+        parts.extend(self.lists.as_ref().map(|lists| part("revocation_lists", lists.borrow().clone())));
         HealthState { ready: self.is_ready(), parts }
     }
 

@@ -1,12 +1,14 @@
 //! The server's certificate: configured files, or one that the built-in authority signs.
 
 use super::files::{read_or_create, write_secret};
+use accounts::certificate::ClientAuthority;
 use anyhow::{Context, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,6 +87,19 @@ impl Certificate {
             .with_single_cert(self.chain.clone(), self.key.clone_key())
             .with_context(|| format!("the server's certificate cannot be used\n  remedy: {}", self.remedy))?;
         config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        Ok(Arc::new(config))
+    }
+
+    /// Of the MQTT listener; `clients`: whose certificates it asks for.
+    pub fn mqtt_config(&self, clients: Option<&ClientAuthority>) -> Result<Arc<rustls::ServerConfig>> {
+        let Some(clients) = clients else { return self.server_config(&[]) };
+        let mut config = rustls::ServerConfig::builder()
+            .with_client_cert_verifier(clients.verifier())
+            .with_single_cert(self.chain.clone(), self.key.clone_key())
+            .with_context(|| format!("the server's certificate cannot be used\n  remedy: {}", self.remedy))?;
+        // A session that is resumed is not verified again: a chain that is void by now would stay good.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
     }
 }

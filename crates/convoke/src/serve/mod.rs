@@ -3,6 +3,7 @@
 mod banner;
 mod channel_status;
 mod channels;
+mod client_certificates;
 mod descriptors;
 mod endpoints;
 mod issuers;
@@ -29,6 +30,7 @@ use accounts::http::RefusalCounts;
 use anyhow::{Context, Result, bail};
 use broker::Broker;
 use catalog::Catalog;
+use client_certificates::ClientCertificates;
 use descriptors::Descriptors;
 use mqtt::ReasonCode;
 use roles::Directory;
@@ -185,6 +187,7 @@ impl Server {
         let descriptors = Descriptors::share(files_max, config.threads)?;
         // Under the lock of the data directory: two first starts at once must not create two sets of keys.
         let keys = Keys::load(config)?;
+        let clients = config.client_certificates.as_ref().map(ClientCertificates::load).transpose()?;
         let sockets = Sockets::bind(config)?;
         let rtc = roles::rtc(config, &storage.clock, &keys.join)?;
         let bound = BoundAddresses {
@@ -201,7 +204,9 @@ impl Server {
         watch_catalog(&storage, &fatal);
         tokio::spawn(time_file::keep(storage.clock.clone(), config.data_dir.clone()));
         let catalog = Arc::clone(&storage.catalog);
-        let directory = Directory::follow(config, &catalog, &keys).await?;
+        let directory =
+            Directory::follow(config, &catalog, &keys, clients.as_ref().map(|clients| clients.authority.clone()))
+                .await?;
         directory.access.reached(catalog.access().await?.revision).await;
         let mqtt = [sockets.mqtt, sockets.mqtts];
         let broker =
@@ -210,6 +215,10 @@ impl Server {
         let revocation = revocation::follow(config, &catalog, &directory, &broker, fatal);
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
         let health = Health::new(storage.catalog.health(), meeting.set_aside(), storage.log.clone());
+        let health = match clients {
+            Some(clients) => health.with_lists(clients.follow(Arc::clone(&broker), storage.clock.clone())),
+            None => health,
+        };
         let default_group = config.groups.first().cloned().unwrap_or_default();
         let [plain, secure] = [(); 2].map(|()| Arc::<ListenerCounts>::default());
         let http_counts = vec![("http", Arc::clone(&plain)), ("https", Arc::clone(&secure))];
@@ -223,6 +232,7 @@ impl Server {
             health: health.clone(),
             bound,
             certificates: view::describe_certificates(&keys.certificate),
+            clients: directory.access.load().client_authority().cloned(),
             settings: View::settings_of(config),
             data_dir: config.data_dir.clone(),
             dev: config.dev,

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::http::Listener;
 use crate::keys::{Certificate, JoinKey};
 use accounts::access::{AccessConfig, AccessView, TopicLimit};
+use accounts::certificate::ClientAuthority;
 use accounts::login::DeviceDirectory;
 use accounts::token::TokenKey;
 use anyhow::{Context, Result};
@@ -50,7 +51,12 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) async fn follow(config: &Config, catalog: &Arc<dyn Catalog>, keys: &Keys) -> Result<Self> {
+    pub(super) async fn follow(
+        config: &Config,
+        catalog: &Arc<dyn Catalog>,
+        keys: &Keys,
+        clients: Option<ClientAuthority>,
+    ) -> Result<Self> {
         let topic_limit = u16::try_from(config.topic_chars_max).ok().and_then(TopicLimit::new).unwrap_or_default();
         let token_key = Some(TokenKey::new(INSTANCE, keys.token.bytes()));
         let issuers = super::issuers::start(&config.jwt_issuers)?;
@@ -61,7 +67,7 @@ impl Directory {
             token_key,
             issuers,
             owner_key,
-            client_authority: None,
+            client_authority: clients,
         };
         let access = AccessView::follow(Arc::clone(catalog), access).await.context("cannot read the catalog")?;
         Ok(Self { access, devices: DeviceDirectory::start(Arc::clone(catalog), &Handle::current()) })
@@ -95,7 +101,10 @@ pub(super) async fn broker(
     let settings = broker::Config {
         listeners: vec![
             broker::Listener { bind: broker::Bind::Socket(plain), tls: None },
-            broker::Listener { bind: broker::Bind::Socket(tls), tls: Some(certificate.server_config(&[])?) },
+            broker::Listener {
+                bind: broker::Bind::Socket(tls),
+                tls: Some(certificate.mqtt_config(directory.access.load().client_authority())?),
+            },
         ],
         threads: config.threads,
         limits: limits(config, descriptors),

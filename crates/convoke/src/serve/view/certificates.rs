@@ -1,6 +1,7 @@
 //! The names and the end dates of certificates.
 
 use crate::keys::Certificate;
+use accounts::certificate::ClientAuthority;
 use accounts::server::CertificateState;
 use rustls::pki_types::CertificateDer;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -8,12 +9,28 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::time::ASN1Time;
 
+/// The end of the year 9999 (RFC 5280 §4.1.2.5): a list that does not say when the next is due.
+const NEVER_MS: u64 = 253_402_300_799_000;
+
 /// The server's, those that it sends with it, and the authority of its own. What cannot be parsed is left out: the TLS
 /// library has its own opinion of it.
 pub(in crate::serve) fn describe(certificate: &Certificate) -> Vec<CertificateState> {
     let of = |at: usize| if at == 0 { "server" } else { "chain" };
     let chain = certificate.chain().iter().enumerate().filter_map(|(at, der)| state(of(at), der));
     chain.chain(certificate.authority().and_then(|der| state("authority", &der))).collect()
+}
+
+/// The authorities of client certificates; and their revocation lists, from when they are until when the next is due.
+pub(super) fn describe_clients(clients: &ClientAuthority) -> Vec<CertificateState> {
+    let authorities = clients.certificates().iter().filter_map(|der| state("client authority", der));
+    let lists = clients.lists().into_iter().map(|list| CertificateState {
+        of: "revocation list",
+        subject: list.issuer,
+        names: Vec::new(),
+        valid_from_ms: list.issued_at_ms,
+        valid_until_ms: list.due_at_ms.unwrap_or(NEVER_MS),
+    });
+    authorities.chain(lists).collect()
 }
 
 fn state(of: &'static str, der: &CertificateDer<'_>) -> Option<CertificateState> {

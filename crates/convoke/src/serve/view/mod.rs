@@ -5,11 +5,13 @@ mod disk;
 mod settings;
 
 pub(super) use certificates::describe as describe_certificates;
+use certificates::describe_clients;
 
 use crate::config::Config;
 use crate::http::{Health, ListenerCounts};
 use crate::serve::descriptors::Descriptors;
 use crate::serve::endpoints::BoundAddresses;
+use accounts::certificate::ClientAuthority;
 use accounts::clients::Turn;
 use accounts::server::{
     CertificateState, DataState, LimitState, ListenerState, LogState, QUEUE_TOPICS_MAX, QueueGroupState,
@@ -37,6 +39,8 @@ pub(super) struct View {
     pub(super) health: Health,
     pub(super) bound: BoundAddresses,
     pub(super) certificates: Vec<CertificateState>,
+    /// Whose client certificates let devices in.
+    pub(super) clients: Option<ClientAuthority>,
     pub(super) settings: Vec<Setting>,
     pub(super) data_dir: PathBuf,
     pub(super) dev: bool,
@@ -114,7 +118,7 @@ impl View {
                 full: self.health.is_log_full(),
             },
             listeners: self.listeners(),
-            certificates: self.certificates.clone(),
+            certificates: self.certificates(),
             limits: self.limits(&self.broker.stats(), disk.log_bytes),
             queue_topics: topics.len() as u64,
             queue: topics.into_iter().take(QUEUE_TOPICS_MAX).map(topic).collect(),
@@ -129,6 +133,11 @@ impl View {
             free_bytes: free.map(|file_system| file_system.free),
             size_bytes: free.map(|file_system| file_system.size),
         }
+    }
+
+    fn certificates(&self) -> Vec<CertificateState> {
+        let of_clients = self.clients.iter().flat_map(describe_clients);
+        self.certificates.iter().cloned().chain(of_clients).collect()
     }
 
     fn listeners(&self) -> Vec<ListenerState> {
