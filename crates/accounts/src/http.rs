@@ -10,6 +10,7 @@
 mod api_keys;
 mod audit;
 mod body;
+mod certificates;
 mod credentials;
 mod device_login;
 mod device_orders;

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod certificates;
 mod devices;
 mod jwts;
 mod legacy_tokens;
@@ -81,7 +82,12 @@ impl World {
         }
         let access = AccessView::follow(
             catalog.clone(),
-            AccessConfig { token_key: Some(token_key()), issuers: jwts::issuers(), ..AccessConfig::default() },
+            AccessConfig {
+                token_key: Some(token_key()),
+                issuers: jwts::issuers(),
+                client_authority: Some(certificates::authority()),
+                ..AccessConfig::default()
+            },
         )
         .await
         .unwrap();

@@ -178,7 +178,7 @@ pub(super) async fn apply_for_token(
     }))
 }
 
-/// Is this token valid, and what is it good for? JWTs of the issuers of the configuration are tokens, too.
+/// Is this token valid, and what is it good for? JWTs of configured issuers and client certificates in PEM are tokens, too.
 #[utoipa::path(
     post, path = "/api/v1/tokens:query", tag = "tokens", security(("api_key" = ["topics"])), request_body = ShownToken,
     responses((status = 200, body = TokenAnswer), Refused)
@@ -188,6 +188,9 @@ pub(super) async fn query_token(
     _: Holder<Topics>,
     Body(ShownToken { token }): Body<ShownToken>,
 ) -> Json<TokenAnswer> {
+    if let Some(answer) = api.describe_certificate(&token).await {
+        return Json(answer);
+    }
     if let Some(answer) = api.describe_jwt(&token).await {
         return Json(answer);
     }
@@ -319,6 +322,9 @@ impl Api {
     /// One whose time is over is void already.
     pub(super) async fn void_token(self: &Arc<Self>, by: By, text: &str) -> Result<(), Problem> {
         self.rates.take(Asking::RevokeToken, by.actor.to_string(), self.state.gate.elapsed())?;
+        if let Some(voided) = self.void_certificate(&by, text).await {
+            return voided;
+        }
         if let Some(voided) = self.void_jwt(&by, text).await {
             return voided;
         }
