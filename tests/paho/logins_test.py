@@ -63,6 +63,10 @@ class Case(unittest.TestCase):
         self.server.start()
         self.addCleanup(self.server.stop)
 
+    def read(self, name):
+        with open(self.path(name)) as file:
+            return file.read()
+
     def write(self, name, text):
         """In one step, as a file that is being followed is to be replaced."""
         with open(self.path(name + ".new"), "w") as file:
@@ -151,6 +155,13 @@ class Certificates(Case):
         self.assertEqual(anns.ends.get(timeout=WAIT_S).value, 0x87)
         anns.close()
         self.assertEqual(bobs.publish("meeting-up/state").value, 0)
+        # Its owner voids the other one, without a list.
+        shown = {"token": self.read("bob.pem")}
+        answer = self.server.api("tokens:query", shown)
+        self.assertEqual((answer["valid"], answer["user"], answer["client_id"]), (True, "bob", bob))
+        self.server.api("tokens:revoke", shown)
+        self.assertEqual(bobs.ends.get(timeout=WAIT_S).value, 0x87)
+        self.assertFalse(self.server.api("tokens:query", {"token": self.read("ann.pem")})["valid"])
 
 
 if __name__ == "__main__":
