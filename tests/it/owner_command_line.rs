@@ -144,7 +144,7 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
         "devices create ann --group GID_phone --device d1 --secret-file ann.json",
         "grants create --user ann orders-up --subscribe --p2p",
         "keys create billing --kind access --scopes topics --secret-file billing.json",
-        "grants create --key billing orders-up --subscribe",
+        "grants create --key billing orders-up --subscribe --yes",
     ] {
         assert_eq!(desk.does(&format!("{line} --quiet"))?.lines().count(), 0, "{line}");
     }

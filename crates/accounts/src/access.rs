@@ -32,7 +32,7 @@ pub(crate) use policy::unshared;
 use crate::certificate::{CertificateError, ClientAuthority};
 use crate::jwt::{Issuers, JwtError};
 use crate::token::{TokenHolder, TokenKey};
-use catalog::{AccessSnapshot, Key, KeyKind, Rule, Scope};
+use catalog::{AccessSnapshot, Key, KeyKind, Rights, Rule, Scope};
 use grants::Grants;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -134,6 +134,8 @@ pub struct AccessConfig {
     pub client_authority: Option<ClientAuthority>,
     /// The name of the owner's key, which is derived from its secret: tokens that another one has applied for are void.
     pub owner_key: String,
+    /// Parent topics of the program's own, with what no device may be granted there.
+    pub closed: Vec<(&'static str, Rights)>,
 }
 
 impl Default for AccessConfig {
@@ -145,6 +147,7 @@ impl Default for AccessConfig {
             issuers: Issuers::default(),
             client_authority: None,
             owner_key: String::new(),
+            closed: Vec::new(),
         }
     }
 }
@@ -184,6 +187,7 @@ pub struct Access {
     kept_s_by_parent: HashMap<String, u32>,
     /// Of both kinds.
     key_by_id: HashMap<String, Key>,
+    narrowed_keys: HashSet<String>,
     grants: Grants,
     /// Tokens that were revoked, JWTs and certificates.
     revoked: HashSet<Uuid>,
@@ -203,6 +207,7 @@ impl Access {
             groups: groups.filter(|group| check_group_id(group).is_ok()).collect(),
             rule_by_parent: parents.filter(|(parent, _)| check_parent(parent).is_ok()).collect(),
             key_by_id: keys.collect(),
+            narrowed_keys: snapshot.narrowed_keys.into_iter().collect(),
             kept_s_by_parent,
             grants: snapshot.grants.into_iter().collect(),
             revoked: snapshot.revoked_tokens.into_iter().collect(),
@@ -291,7 +296,8 @@ impl Access {
     pub fn takes_over(&self, who: &Identity, holder: &str) -> bool {
         let account = who.account();
         let bound = account.strip_prefix(BOUND_TOKENS);
-        let is_whole = |key_id| !self.is_narrowed(key_id);
+        // Of a key that is gone nobody knows what it was.
+        let is_whole = |key_id| self.key(key_id).is_some() && !self.is_narrowed(key_id);
         account == holder
             || bound.is_some() && bound == holder.strip_prefix(TOKENS)
             || matches!(who, Identity::Service { key_id, instance } if is_whole(key_id) && is_service_of(instance, holder))
@@ -302,10 +308,17 @@ impl Access {
     #[must_use]
     pub fn ends_tokens(&self, who: &Identity) -> bool {
         match who {
-            Identity::Service { key_id, .. } => !self.is_narrowed(key_id),
+            Identity::Service { key_id, .. } => self.key(key_id).is_some() && !self.is_narrowed(key_id),
             Identity::Device { .. } => true,
             Identity::Tokens(_) => false,
         }
+    }
+
+    /// Rights at parent topics of the program's own that no device may be granted.
+    #[must_use]
+    pub fn never_granted_to_devices(&self, parent: &str) -> Rights {
+        let closed = self.config.closed.iter().find(|(closed, _)| *closed == parent);
+        closed.map_or_else(Rights::default, |(_, rights)| *rights)
     }
 }
 

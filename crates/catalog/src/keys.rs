@@ -141,10 +141,12 @@ impl Key {
     pub const SECRETS_MAX: usize = 2;
     pub const NOTE_CHARS_MAX: usize = 200;
 
-    /// What it may administer. A narrowed key grants nothing, and applies for no tokens: it would not be narrowed.
+    /// What it may administer. A narrowed key grants nothing, applies for no tokens and makes no credentials of devices: it would
+    /// have by these what it was not granted.
     #[must_use]
     pub fn administers(&self) -> Scopes {
-        if self.is_narrowed { self.scopes.without(&[Scope::Topics, Scope::Admin]) } else { self.scopes }
+        let more = [Scope::Topics, Scope::Devices, Scope::Admin];
+        if self.is_narrowed { self.scopes.without(&more) } else { self.scopes }
     }
 
     /// When this secret of the key ends, by itself or with the key; `None`: never.

@@ -88,6 +88,8 @@ pub struct AccessSnapshot {
     pub parents: Vec<ParentTopic>,
     /// Keys of both kinds that are not disabled.
     pub keys: Vec<Key>,
+    /// The ids of all keys that are narrowed, also of those that are disabled.
+    pub narrowed_keys: Vec<String>,
     pub grants: Vec<Grant>,
     /// By their ids, in no order.
     pub revoked_tokens: Vec<Uuid>,

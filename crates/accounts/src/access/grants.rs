@@ -1,6 +1,7 @@
 //! What was granted, by those who have it.
 
-use super::{Access, Identity};
+use super::policy::first_level;
+use super::{Access, Identity, unshared};
 use catalog::{Grant, Grantee, Right, Rights};
 use std::collections::HashMap;
 
@@ -102,9 +103,17 @@ impl Access {
         }
     }
 
-    /// Whether the access key may do what its grants name, and nothing else.
+    /// Whether the access key, which may be disabled, may do what its grants name, and nothing else.
     #[must_use]
     pub fn is_narrowed(&self, key_id: &str) -> bool {
-        self.key(key_id).is_some_and(|key| key.is_narrowed)
+        self.narrowed_keys.contains(key_id)
+    }
+
+    /// Whether a session that is away keeps this subscription, of those that live by grants. Whether its key is disabled is no
+    /// matter: it may be enabled again.
+    #[must_use]
+    pub fn keeps_while_away(&self, who: &Identity, filter: &str) -> bool {
+        let parent = first_level(unshared(filter));
+        self.rule_of(parent).is_some() && self.is_granted(who, parent, Right::Subscribe)
     }
 }

@@ -152,7 +152,8 @@ impl Access {
         if P2pTopic::is_p2p(filter) {
             return Err(SubscribeRefusal::P2p);
         }
-        let good = filter.split('/').all(|level| is_word(level) || is_wildcard(level));
+        let ends = filter.split_once('#').is_none_or(|(_, rest)| rest.is_empty());
+        let good = ends && filter.split('/').all(|level| is_word(level) || is_wildcard(level));
         if good { Ok(()) } else { Err(SubscribeRefusal::BadLevel) }
     }
 }
@@ -162,7 +163,7 @@ fn is_named(narrowed_to: Option<&[String]>, is_inside: impl Fn(&str) -> bool) ->
     narrowed_to.is_none_or(|named| named.iter().any(|one| is_inside(one)))
 }
 
-fn first_level(topic: &str) -> &str {
+pub(super) fn first_level(topic: &str) -> &str {
     topic.split('/').next().unwrap_or(topic)
 }
 

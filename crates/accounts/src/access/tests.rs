@@ -31,6 +31,7 @@ fn access() -> Access {
             Key { is_narrowed: true, ..key("granted", Scopes::of_service()) },
             Key { is_narrowed: true, ..key("nothing", Scopes::of_service()) },
         ],
+        narrowed_keys: ["granted", "nothing", "disabled"].map(str::to_owned).into(),
         grants: vec![
             Grant::to_publish("GID_test", "meeting-up"),
             Grant::to_publish("GID_test", "not-made"),
@@ -320,4 +321,36 @@ async fn a_view_whose_task_has_died_says_so() {
     let view = AccessView::follow(catalog, AccessConfig::default()).await.unwrap();
     view.abort();
     view.ended().await;
+}
+
+#[test]
+fn what_nobody_knows_to_be_whole_takes_no_other_session_over() {
+    let access = access();
+    let service = |key_id: &str| Identity::Service { key_id: key_id.to_owned(), instance: "convoke".to_owned() };
+    let another = service("LTAIother").account();
+    assert!(access.takes_over(&service("LTAItest"), &another) && access.ends_tokens(&service("LTAItest")));
+    for key_id in ["granted", "nothing", "disabled", "gone"] {
+        assert!(!access.takes_over(&service(key_id), &another) && !access.ends_tokens(&service(key_id)), "{key_id}");
+        assert!(access.takes_over(&service(key_id), &service(key_id).account()), "{key_id}");
+    }
+}
+
+#[test]
+fn a_session_that_is_away_keeps_what_grants_let_it_subscribe() {
+    let access = access();
+    let service = |key_id: &str| Identity::Service { key_id: key_id.to_owned(), instance: "convoke".to_owned() };
+    assert!(access.lives_by_grants(&service("disabled")) && !access.lives_by_grants(&service("LTAItest")));
+    assert!(access.keeps_while_away(&service("granted"), "meeting-up/#"));
+    assert!(!access.keeps_while_away(&service("granted"), "meeting-down/#"));
+    assert!(!access.keeps_while_away(&service("disabled"), "meeting-up/#"));
+}
+
+#[test]
+fn a_number_sign_ends_a_filter() {
+    let who = Identity::Service { key_id: "LTAItest".to_owned(), instance: "convoke".to_owned() };
+    let may = |filter| access().may_subscribe(&who, filter);
+    assert_eq!((may("meeting-up/#"), may("meeting-up/+/x")), (Ok(()), Ok(())));
+    for filter in ["meeting-up/#/x", "meeting-up/#/#", "meeting-up/x#"] {
+        assert_eq!(may(filter), Err(SubscribeRefusal::BadLevel), "{filter}");
+    }
 }

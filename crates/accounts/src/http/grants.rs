@@ -7,7 +7,7 @@ use super::owner::{
     Asked, Expected, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged, Topics,
 };
 use super::unavailable;
-use crate::access::{Access, ClientId, Identity, P2pTopic, PublishRefusal, SubscribeRefusal, unshared};
+use crate::access::{Access, ClientId, Identity, P2pTopic, PublishRefusal, SubscribeRefusal, check_group_id, unshared};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -48,7 +48,7 @@ pub(super) struct GrantBody {
     /// For its devices.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
-    /// An access key. Its first grant narrows it for good to what its grants name, and takes the scope admin too.
+    /// An access key, for which the scope admin is needed besides. Its first grant narrows it for good to what its grants name.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     topic: String,
@@ -104,6 +104,20 @@ fn shown(grant: Grant) -> GrantBody {
     GrantBody { group, user, key, topic: grant.parent, rights }
 }
 
+/// What is said in a call goes by the rules of calls, whatever an owner grants.
+fn check_open(access: &Access, grant: &Grant) -> Result<(), Problem> {
+    let is_of_devices = !matches!(grant.grantee, Grantee::Key(_));
+    let closed = access.never_granted_to_devices(&grant.parent);
+    let Some(right) = grant.rights.iter().find(|right| is_of_devices && closed.allow(*right)) else { return Ok(()) };
+    let words = format!(
+        "{} carries the signals of calls, and no device has the right {} there: others could be rung in anybody's name, or be \
+         listened to; take another parent topic",
+        grant.parent,
+        right.name()
+    );
+    Err(Problem::new(Code::InvalidBody, words))
+}
+
 /// Keys are the matter of those who administer them.
 fn require_for(holder: &Holder<Topics>, grantee: &Grantee) -> Result<(), Problem> {
     match grantee {
@@ -144,6 +158,9 @@ pub(super) async fn list_grants(
     let part = Part { after: query.after, limit: query.limit };
     let grantee =
         one_grantee(query.group, query.user, query.key).map_err(|words| Problem::new(Code::InvalidQuery, words))?;
+    if let Some(Grantee::Group(group)) = &grantee {
+        check_group_id(group).map_err(|error| Problem::new(Code::InvalidQuery, error.to_string()))?;
+    }
     let filter = GrantFilter { grantee, parent: query.topic };
     let rows = api.state.catalog.grants(filter, part.page()?).await.map_err(unavailable)?;
     Items::of(&part, rows, Grant::name, |row| shown(row.value))
@@ -161,6 +178,7 @@ pub(super) async fn create_grant(
 ) -> Result<Json<GrantBody>, Problem> {
     let wish = Grant::try_from(request)?;
     require_for(&holder, &wish.grantee)?;
+    check_open(&api.state.access.load(), &wish)?;
     let (name, answer) = (wish.name(), shown(wish.clone()));
     let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
     let made = api.apply_once(holder.by(), Change::CreateGrant(wish), None, sealed).await;
@@ -200,6 +218,7 @@ pub(super) async fn update_grant(
 ) -> Result<Json<GrantBody>, Problem> {
     let wish = Grant { grantee: Grantee::of_name(&grantee), parent, rights: to_rights(&rights)? };
     require_for(&holder, &wish.grantee)?;
+    check_open(&api.state.access.load(), &wish)?;
     let done = api.apply(holder.by(), Change::UpdateGrant(wish.clone()), expected).await;
     done.map_err(|error| Refusals::of("grant", &wish.name()).refuse(error))?;
     Ok(Json(shown(wish)))
@@ -255,7 +274,7 @@ pub(super) struct TestAnswer {
     why: String,
 }
 
-/// May this device or service publish or subscribe there?
+/// May this device or service publish or subscribe there, by MQTT and with a login of its own?
 #[utoipa::path(
     get, path = "/api/v1/grants:test", tag = "topics", security(("api_key" = ["topics"])), params(TestQuery),
     responses((status = 200, body = TestAnswer), Refused)
@@ -276,6 +295,10 @@ pub(super) async fn test_grant(
             let why = format!("the access key {key_id} has expired");
             return Ok(Json(TestAnswer { allowed: false, why }));
         }
+        (None, Some(key_id)) if access.key(&key_id).is_some_and(|key| key.instance != access.instance()) => {
+            let why = format!("the access key {key_id} is of another instance");
+            return Ok(Json(TestAnswer { allowed: false, why }));
+        }
         (None, Some(key_id)) => Identity::Service { key_id, instance: access.instance().to_owned() },
         _ => return Err(Problem::new(Code::InvalidQuery, "name a client_id or a key, one of them")),
     };
@@ -283,6 +306,10 @@ pub(super) async fn test_grant(
 }
 
 fn decide(access: &Access, who: &Identity, action: Action, topic: &str) -> TestAnswer {
+    if matches!(action, Action::Subscribe) && topic.starts_with("$share/") {
+        let why = "shared subscriptions are not offered; subscribe to the filter itself".to_owned();
+        return TestAnswer { allowed: false, why };
+    }
     let right = match action {
         Action::Publish if P2pTopic::is_p2p(topic) => Right::P2p,
         Action::Publish => Right::Publish,

@@ -10,7 +10,7 @@ use super::users::UserAnswer;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use catalog::{Change, DeviceFilter, LoginLink, Row, User, Uses};
+use catalog::{Change, DeviceFilter, LoginLink, Row, Scope, User, Uses};
 use problem::Problem;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -78,7 +78,8 @@ pub(super) async fn show_user(
     Ok(Tagged(row.changed, UserDetails { user: id, name: row.value.name, devices, connected, links, grants }))
 }
 
-/// Removes a user with its missed and past calls. With `force` devices, login links and grants go too, and connections end.
+/// Removes a user with its missed and past calls. With `force` devices, login links and grants go too, and connections end; where
+/// there are grants, this takes the scope topics besides.
 #[utoipa::path(
     delete, path = "/api/v1/users/{user}", tag = "users", security(("api_key" = ["devices"])),
     params(("user" = String, Path), Force, IfMatch), responses((status = 204), Refused, RefusedOne)
@@ -90,6 +91,10 @@ pub(super) async fn remove_user(
     Asked(Force { force }): Asked<Force>,
     Expected(expected): Expected,
 ) -> Result<StatusCode, Problem> {
+    let grants = api.state.catalog.user_uses(&id).await.map_err(unavailable)?.grants;
+    if force && grants > 0 {
+        holder.require(&[Scope::Topics])?;
+    }
     let gone = api.apply(holder.by(), Change::RemoveUser { user: id.clone(), force }, expected).await;
     gone.map_err(|error| Refusals::of("user", &id).refuse(error))?;
     Ok(StatusCode::NO_CONTENT)

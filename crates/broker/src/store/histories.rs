@@ -213,6 +213,7 @@ fn subscription(client_id: &str, one: u8, two: u8) -> (u8, Vec<u8>) {
         qos: QoS::AtLeastOnce,
         no_local: two.is_multiple_of(2),
         retain_as_published: two.is_multiple_of(5),
+        by_tokens: two.is_multiple_of(7),
         subscription_id: Some(u32::from(two)),
     };
     (kind::SUBSCRIBED, record::encode_subscribed(client_id, filter, options))

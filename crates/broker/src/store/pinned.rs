@@ -113,12 +113,18 @@ fn the_flags_of_a_reference_and_the_options_of_a_subscription_keep_their_bits() 
     assert_eq!(flags(Reference { urgent: true, ..none.clone() }), 0b001);
     assert_eq!(flags(Reference { retain_as_published: true, ..none.clone() }), 0b010);
     assert_eq!(flags(Reference { collapse: Some(("k", 1)), ..none }), 0b100);
-    let none =
-        SubscribedOptions { qos: QoS::AtMostOnce, no_local: false, retain_as_published: false, subscription_id: None };
+    let none = SubscribedOptions {
+        qos: QoS::AtMostOnce,
+        no_local: false,
+        retain_as_published: false,
+        by_tokens: false,
+        subscription_id: None,
+    };
     let bits = |options| record::encode_subscribed("c", "a", options)[6];
     assert_eq!(bits(SubscribedOptions { qos: QoS::AtLeastOnce, ..none }), 0b00001);
     assert_eq!(bits(SubscribedOptions { no_local: true, ..none }), 0b00100);
     assert_eq!(bits(SubscribedOptions { retain_as_published: true, ..none }), 0b01000);
+    assert_eq!(bits(SubscribedOptions { by_tokens: true, ..none }), 0b10000);
 }
 
 #[test]
@@ -128,6 +134,7 @@ fn every_other_record_keeps_its_bytes() {
         qos: QoS::AtLeastOnce,
         no_local: false,
         retain_as_published: true,
+        by_tokens: false,
         subscription_id: Some(5),
     };
     let at = [Position(0x0140), Position(0x0180)];

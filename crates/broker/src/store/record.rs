@@ -182,6 +182,8 @@ pub(crate) struct SubscribedOptions {
     pub(crate) qos: QoS,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
+    /// By tokens: grants do not say whether it is permitted.
+    pub(crate) by_tokens: bool,
     pub(crate) subscription_id: Option<u32>,
 }
 
@@ -189,6 +191,7 @@ const URGENT: u8 = 1;
 const RETAIN_AS_PUBLISHED: u8 = 1 << 1;
 const COLLAPSES: u8 = 1 << 2;
 const NO_LOCAL: u8 = 1 << 2;
+const BY_TOKENS: u8 = 1 << 4;
 
 /// All of a message but its payload, which follows.
 pub(crate) fn encode_message_head(message: &Message) -> Vec<u8> {
@@ -274,7 +277,8 @@ pub(crate) fn encode_session_gone(client_id: &str) -> Vec<u8> {
 pub(crate) fn encode_subscribed(client_id: &str, filter: &str, options: SubscribedOptions) -> Vec<u8> {
     let bits = options.qos as u8
         | flag(options.no_local, NO_LOCAL)
-        | flag(options.retain_as_published, RETAIN_AS_PUBLISHED << 2);
+        | flag(options.retain_as_published, RETAIN_AS_PUBLISHED << 2)
+        | flag(options.by_tokens, BY_TOKENS);
     Writer::default()
         .short(client_id.as_bytes())
         .short(filter.as_bytes())
@@ -449,6 +453,7 @@ fn read_subscribed_options(r: &mut Reader<'_>) -> Result<SubscribedOptions, Unre
         qos: QoS::from_bits(bits & 0b11).ok_or(Unreadable("QoS 3"))?,
         no_local: bits & NO_LOCAL != 0,
         retain_as_published: bits & RETAIN_AS_PUBLISHED << 2 != 0,
+        by_tokens: bits & BY_TOKENS != 0,
         subscription_id: Some(r.u32()?).filter(|id| *id != 0),
     })
 }
@@ -484,6 +489,7 @@ mod tests {
             qos: QoS::AtLeastOnce,
             no_local: true,
             retain_as_published: true,
+            by_tokens: true,
             subscription_id: Some(268_435_455),
         };
         let plain =

@@ -32,6 +32,13 @@ impl ToJudge {
         Self { clients, ..Self::default() }
     }
 
+    /// Each once, however many changes wait for it.
+    fn add(&mut self, clients: Vec<ClientRef>) {
+        self.clients.extend(clients);
+        self.clients.sort_unstable();
+        self.clients.dedup();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.clients.is_empty()
     }
@@ -50,7 +57,13 @@ impl ToJudge {
 
 impl Worker {
     pub(super) fn judge_subscriptions_at(&mut self, parent: &str, answer: Arc<AnswerOfAll>) {
-        self.to_judge.clients.extend(self.clients.subscribers_at(parent));
+        let subscribers = self.clients.subscribers_at(parent);
+        self.judge_subscribers(subscribers, answer);
+    }
+
+    /// Also of those that are judged already, whose answers wait for this one then.
+    pub(super) fn judge_subscribers(&mut self, subscribers: Vec<ClientRef>, answer: Arc<AnswerOfAll>) {
+        self.to_judge.add(subscribers);
         self.to_judge.answers.push(answer);
         self.to_judge.answer_if_done();
     }
@@ -74,6 +87,11 @@ impl Worker {
     fn judge_subscriber(&mut self, client: ClientRef) -> Result<(), AppendError> {
         let connection = self.clients.attached_to(client);
         let connected = connection.and_then(|key| self.connections.identity_of(key));
+        let is_away = connected.is_none();
+        if is_away && self.clients.has_token_subscriptions(client) {
+            // Judged by its tokens when it is resumed.
+            return Ok(());
+        }
         let of_session = || {
             self.clients.session_of(client).and_then(|(client_id, account)| Identity::of_session(account, client_id))
         };
@@ -82,7 +100,10 @@ impl Worker {
         if !access.lives_by_grants(&identity) {
             return Ok(());
         }
-        let may = |filter: &str| access.may_subscribe(&identity, filter).is_ok();
+        let may = |filter: &str| match is_away {
+            true => access.keeps_while_away(&identity, filter),
+            false => access.may_subscribe(&identity, filter).is_ok(),
+        };
         if self.clients.may_all(client, &may) {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use accounts::access::is_account_of_service;
+use accounts::access::{Identity, is_account_of_service};
 use mqtt::ReasonCode;
 use uuid::Uuid;
 
@@ -70,6 +70,13 @@ impl CutOff {
 impl Worker {
     pub(super) fn cut_key(&mut self, key_id: &str, answer: Arc<AnswerOfAll>) {
         self.connections.of_key(key_id).for_each(|connection| self.cut_off.add(connection, KEY_CUT));
+        // A narrowed key's sessions collect no more what it may not subscribe to, also while they are away.
+        let access = self.shared.access.load();
+        let who = Identity::Service { key_id: key_id.to_owned(), instance: access.instance().to_owned() };
+        if access.lives_by_grants(&who) {
+            let subscribers = self.clients.subscribers_of(&who.account());
+            self.judge_subscribers(subscribers, Arc::clone(&answer));
+        }
         self.cut_off.answer_behind(answer);
     }
 

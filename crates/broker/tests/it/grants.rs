@@ -213,3 +213,37 @@ fn what_the_full_log_does_not_take_is_not_told_as_done_and_the_connection_ends_a
     world.until("there is room", |_| judged());
     assert_eq!(service.publish("chat/a", "nobody's"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
 }
+
+#[test]
+fn a_narrowed_keys_session_collects_nothing_more_while_it_is_away() {
+    const AWAY: &str = "GID_dev@@@away";
+    let world = World::new();
+    with_another_key(&world);
+    let mut away = world.connect(by_another_key(AWAY));
+    away.subscribe(&["chat/#", "both-ways/#"]);
+    away.disconnect();
+    world.change_key(grant(key("another"), "chat", "subscribe"));
+    let mut service = world.connect(Profile::of(SERVICE));
+    service.publish("both-ways/a", "not for it");
+    service.publish("chat/a", "for it");
+    let mut away = world.connect(by_another_key(AWAY));
+    assert_eq!(away.receive().payload, "for it");
+    away.expect_nothing();
+}
+
+#[test]
+fn what_a_users_tokens_let_it_subscribe_outlasts_a_start_and_the_grants_of_others() {
+    let mut world = World::new();
+    let profile = crate::tokens::of_alice(&world, "chat/#");
+    let mut alice = world.connect(profile.clone());
+    assert_eq!(alice.subscribe(&["chat/#"]), [ReasonCode::GRANTED_QOS_1]);
+    alice.disconnect();
+    world.change_key(grant(user("bob"), "chat", "subscribe"));
+    world.change_key(remove(user("bob"), "chat"));
+    world.stop();
+    world.start();
+    world.connect(Profile::of(SERVICE)).publish("chat/a", "still hers");
+    let mut alice = world.connect(profile);
+    assert!(alice.session_present);
+    assert_eq!(alice.receive().payload, "still hers");
+}

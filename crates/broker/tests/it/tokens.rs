@@ -39,6 +39,17 @@ fn profile(profile: Profile, tokens: &[&Token]) -> Profile {
     Profile { username, password: Some(pairs.join("|")), ..profile }
 }
 
+/// Of Alice's device, by a token that reads what the resource names.
+pub(crate) fn of_alice(world: &World, resource: &str) -> Profile {
+    let token = Token {
+        client_id: Some(ALICE.to_owned()),
+        user: Some("alice".to_owned()),
+        login: Some("DC.alice".to_owned()),
+        ..token(world, TokenType::Read, &[resource])
+    };
+    profile(Profile::of(ALICE), &[&token])
+}
+
 fn upload(token: &Token) -> String {
     json!({ "token": text(token), "type": token.token_type }).to_string()
 }

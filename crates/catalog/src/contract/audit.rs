@@ -246,7 +246,9 @@ pub async fn a_grant_is_of_a_group_a_user_or_an_access_key_and_goes_with_it(stor
     let uses = Uses { grants: 1, devices: 1, links: 1 };
     let remove = |force| Change::RemoveUser { user: "ann".to_owned(), force };
     assert_eq!(apply(&catalog, remove(false)).await, Err(ApplyError::InUse(uses)));
-    apply(&catalog, remove(true)).await.unwrap();
+    let before = catalog.access().await.unwrap().revision;
+    let gone = apply(&catalog, remove(true)).await.unwrap();
+    assert_eq!(gone.access_revision, Some(before + 1), "a later ann has none of these rights");
     apply(&catalog, Change::RemoveKey { key_id: "svc".to_owned() }).await.unwrap();
     let left = catalog.grants(GrantFilter::default(), page(10)).await.unwrap();
     assert_eq!(names(left), ["GID_test/up"]);

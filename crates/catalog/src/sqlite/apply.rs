@@ -370,7 +370,9 @@ async fn remove_user(
     let (grants, devices, links) = (uses.grants, uses.devices, uses.links);
     let before =
         json!({ "user": known.user, "name": known.name, "grants": grants, "devices": devices, "links": links });
-    Ok(Some(Done::new("remove", Kind::User, user).before(before).cuts(cuts)))
+    let done = Done::new("remove", Kind::User, user).before(before).cuts(cuts);
+    // A later user of that name has no grant of this one.
+    Ok(Some(Done { concerns_access: grants > 0, ..done }))
 }
 
 // Devices.

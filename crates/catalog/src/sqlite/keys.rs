@@ -63,6 +63,10 @@ pub(super) async fn not_disabled(conn: &mut SqliteConnection) -> Result<Vec<Key>
     Ok(to_keys(conn, rows).await?.into_iter().map(|row| row.value).collect())
 }
 
+pub(super) async fn narrowed(conn: &mut SqliteConnection) -> Result<Vec<String>, Fault> {
+    Ok(query_scalar("SELECT key_id FROM keys WHERE is_narrowed").fetch_all(conn).await?)
+}
+
 pub(super) async fn page(conn: &mut SqliteConnection, page: &Page) -> Result<Vec<Row<Key>>, Fault> {
     let sql = select!("WHERE key_id > $1 ORDER BY key_id LIMIT $2");
     let after = page.after.as_deref().unwrap_or_default();

@@ -69,6 +69,7 @@ pub(super) async fn snapshot(conn: &mut SqliteConnection) -> Result<AccessSnapsh
         groups: groups(conn).await?,
         parents: parents(conn).await?,
         keys: keys::not_disabled(conn).await?,
+        narrowed_keys: keys::narrowed(conn).await?,
         grants: grants::all(conn).await?,
         revoked_tokens: tokens::revoked(conn).await?,
     })

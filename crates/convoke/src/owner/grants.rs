@@ -44,6 +44,8 @@ pub(crate) enum Verb {
         topic: String,
         #[command(flatten)]
         rights: Rights,
+        #[command(flatten)]
+        unasked: Removal,
     },
     /// Change the rights of a grant to these and no others, at once.
     #[command(allow_missing_positional = true)]
@@ -176,16 +178,25 @@ impl super::Verb for Verb {
                 let whose = grantee(&who.named());
                 Call::show(format!("the grant {whose}/{topic}"), &["grants", &whose, &topic], COLUMNS)
             }
-            Self::Create { who, topic, rights } => {
+            Self::Create { who, topic, rights, unasked } => {
                 let (who, rights) = (who.named(), rights.or_to_publish());
                 let whose = grantee(&who);
                 let next = next_test(&who, &topic, &rights);
-                let mut body = Map::from_iter([(who.0.to_owned(), who.1.into())]);
+                let mut body = Map::from_iter([(who.0.to_owned(), who.1.clone().into())]);
                 body.insert("topic".to_owned(), topic.clone().into());
                 body.insert("rights".to_owned(), json!(rights));
                 let what = format!("grant {topic} to {whose}");
                 let said = said(&whose, &topic, &rights);
-                Call::change(what, Method::POST, &["grants"], body.into(), said).once().then(next)
+                let narrows = who.0 == "key" && !unasked.yes;
+                let confirm = narrows.then(|| {
+                    format!(
+                        "The first grant of the key {} narrows it for good to what its grants name, ends its connections and \
+                         voids its tokens. Grant it?",
+                        who.1
+                    )
+                });
+                let call = Call::change(what, Method::POST, &["grants"], body.into(), said).once().then(next);
+                Call { confirm, ..call }
             }
             Self::Update { who, topic, rights } => {
                 let (whose, rights) = (grantee(&who.named()), rights.named());

@@ -14,12 +14,12 @@ use accounts::login::DeviceDirectory;
 use accounts::token::TokenKey;
 use anyhow::{Context, Result};
 use broker::Broker;
-use catalog::Catalog;
+use catalog::{Catalog, Right, Rights};
 use clock::Clock;
 use meeting::{JoinSigner, MeetingService, Rules};
 use queue::Queue;
 use rtc::{Rtc, StartError};
-use signalling::topics::{INSTANCE, RING_DOWN};
+use signalling::topics::{INSTANCE, MEETING_DOWN, MEETING_UP, RING_DOWN};
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -68,10 +68,18 @@ impl Directory {
             issuers,
             owner_key,
             client_authority: clients,
+            closed: closed(),
         };
         let access = AccessView::follow(Arc::clone(catalog), access).await.context("cannot read the catalog")?;
         Ok(Self { access, devices: DeviceDirectory::start(Arc::clone(catalog), &Handle::current()) })
     }
+}
+
+/// Requests go up, and signals come down to whom the service of meetings names, and to nobody else.
+fn closed() -> Vec<(&'static str, Rights)> {
+    let to_service = [Right::Subscribe, Right::P2p].into_iter().collect();
+    let to_devices = [Right::Publish, Right::Subscribe, Right::P2p].into_iter().collect();
+    vec![(MEETING_UP, to_service), (MEETING_DOWN, to_devices), (RING_DOWN, to_devices)]
 }
 
 /// Topic and properties of a packet get as much beside the payload as by default.

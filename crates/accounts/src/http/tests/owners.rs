@@ -182,7 +182,11 @@ async fn users_have_grants_of_their_own_and_the_tester_names_the_one_that_decide
     let p2p = "orders-up/p2p/GID_dev@@@d2/x";
     let table = [
         ("subscribe", "orders-up/%23", said(true, "the grant user:ann/orders-up, with the right subscribe")),
-        ("subscribe", "$share/all/orders-up/%2B", said(true, "the grant user:ann/orders-up, with the right subscribe")),
+        (
+            "subscribe",
+            "$share/all/orders-up/%2B",
+            said(false, "shared subscriptions are not offered; subscribe to the filter itself"),
+        ),
         ("publish", p2p, said(true, "the grant user:ann/orders-up, with the right p2p")),
         ("publish", "orders-up/a", said(false, "no grant of GID_dev or user:ann gives the right publish at orders-up")),
         ("subscribe", "orders-up/p2p/%23", said(false, &SubscribeRefusal::P2p.to_string())),

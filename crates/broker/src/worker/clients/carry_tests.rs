@@ -266,7 +266,7 @@ impl Life {
         filters.push(TopicFilter::parse(&filter).unwrap(), SubscriptionOptions::at(QoS::AtLeastOnce));
         let (packet_id, properties) = (PacketId::MIN, Properties::default());
         let subscribe = mqtt::codec::Subscribe { packet_id, properties, filters: filters.view() };
-        assert!(!matches!(self.clients.subscribe(client, &subscribe, |_| Ok(())), Answer::NotLogged));
+        assert!(!matches!(self.clients.subscribe(client, &subscribe, false, |_| Ok(())), Answer::NotLogged));
     }
 
     fn unsubscribe(&mut self, who: usize) {

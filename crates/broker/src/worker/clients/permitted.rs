@@ -36,6 +36,12 @@ impl Clients {
             .is_none_or(|entry| entry.inbox.session.subscriptions().iter().all(|known| may(known.filter.as_str())))
     }
 
+    /// Clients with subscriptions and a session of this account, connected or not.
+    pub(in crate::worker) fn subscribers_of(&self, account: &str) -> Vec<ClientRef> {
+        let is_its = |client: &ClientRef| self.session_of(*client).is_some_and(|(_, holder)| holder == account);
+        self.subscribers().into_iter().filter(is_its).collect()
+    }
+
     /// Clients with subscriptions at a parent topic, connected or not.
     pub(in crate::worker) fn subscribers_at(&self, parent: &str) -> Vec<ClientRef> {
         let mut clients = Vec::new();
@@ -53,6 +59,11 @@ impl Clients {
     /// The connection that has the session of this client.
     pub(in crate::worker) fn attached_to(&self, client: ClientRef) -> Option<ConnectionKey> {
         Some(self.entry(client)?.attachment.as_ref()?.connection)
+    }
+
+    /// Whether grants do not say what its session may subscribe.
+    pub(in crate::worker) fn has_token_subscriptions(&self, client: ClientRef) -> bool {
+        self.entry(client).is_some_and(|entry| entry.has_token_subscriptions)
     }
 
     /// Its client id, and the account of its session.

@@ -124,7 +124,7 @@ impl ClientEntry {
             if step.is_over() {
                 return Part::Subscriptions { before: at + 1 };
             }
-            let options = logged(known.options, known.subscription_id);
+            let options = logged(known.options, known.subscription_id, self.has_token_subscriptions);
             step.batch.subscribed(self.client_id(), known.filter.as_str(), options);
         }
         Part::QueueIds { after: None }

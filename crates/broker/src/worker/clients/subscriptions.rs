@@ -30,11 +30,12 @@ pub(in crate::worker) enum Answer {
 }
 
 impl Clients {
-    /// `may`: whether the client may subscribe to a filter, or the reason why not.
+    /// `by_tokens`: they say what it may. `may`: whether the client may subscribe to a filter, or the reason why not.
     pub(in crate::worker) fn subscribe(
         &mut self,
         client: ClientRef,
         subscribe: &Subscribe<'_>,
+        by_tokens: bool,
         may: impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
     ) -> Answer {
         let subscription_id = subscribe.properties.subscription_identifier();
@@ -52,9 +53,11 @@ impl Clients {
         }
         codes.resize(subscribe.filters.count(), ReasonCode::QUOTA_EXCEEDED);
         let mut batch = Batch::default();
-        if let Some(entry) = self.entry(client) {
+        if let Some(entry) = self.entry_mut(client) {
+            entry.has_token_subscriptions |= by_tokens && !changes.is_empty();
             for (filter, (_, options, _)) in &changes {
-                batch.subscribed(entry.client_id(), filter, logged(*options, subscription_id));
+                let options = logged(*options, subscription_id, entry.has_token_subscriptions);
+                batch.subscribed(entry.client_id(), filter, options);
             }
         }
         let Ok(logged_to) = self.log_change(client, &batch) else { return Answer::NotLogged };
@@ -178,6 +181,7 @@ impl Clients {
             ..SubscriptionOptions::default()
         };
         let Some(entry) = self.entry_mut(client) else { return };
+        entry.has_token_subscriptions |= logged.by_tokens;
         entry.inbox.session.restore_subscription(filter, options, logged.subscription_id);
         self.add_subscription(client, filter, options, logged.subscription_id);
     }
@@ -220,11 +224,12 @@ impl Clients {
     }
 }
 
-pub(super) fn logged(options: SubscriptionOptions, subscription_id: Option<u32>) -> SubscribedOptions {
+pub(super) fn logged(options: SubscriptionOptions, subscription_id: Option<u32>, by_tokens: bool) -> SubscribedOptions {
     SubscribedOptions {
         qos: options.qos,
         no_local: options.no_local,
         retain_as_published: options.retain_as_published,
+        by_tokens,
         subscription_id,
     }
 }

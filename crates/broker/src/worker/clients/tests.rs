@@ -253,7 +253,7 @@ impl Bench {
         filters.push(TopicFilter::parse(filter).unwrap(), SubscriptionOptions::at(QoS::AtLeastOnce));
         let (packet_id, properties) = (PacketId::MIN, properties.view());
         let subscribe = Subscribe { packet_id, properties, filters: filters.view() };
-        assert!(!matches!(self.clients.subscribe(client, &subscribe, |_| Ok(())), Answer::NotLogged));
+        assert!(!matches!(self.clients.subscribe(client, &subscribe, false, |_| Ok(())), Answer::NotLogged));
     }
 
     fn subscribe_to(
@@ -266,7 +266,7 @@ impl Bench {
         topic_filters.iter().for_each(|filter| filters.push(TopicFilter::parse(filter).unwrap(), options));
         let (packet_id, properties) = (PacketId::MIN, Properties::default());
         let subscribe = Subscribe { packet_id, properties, filters: filters.view() };
-        self.clients.subscribe(client, &subscribe, may)
+        self.clients.subscribe(client, &subscribe, false, may)
     }
 
     pub(super) fn unsubscribe(&mut self, client: ClientRef, filter: &str) {
@@ -499,7 +499,7 @@ fn subscriptions_beyond_a_limit_that_was_lowered_are_kept_and_said_again() {
 }
 
 fn logged_at_least_once() -> crate::store::record::SubscribedOptions {
-    super::subscriptions::logged(SubscriptionOptions::at(QoS::AtLeastOnce), None)
+    super::subscriptions::logged(SubscriptionOptions::at(QoS::AtLeastOnce), None, false)
 }
 
 #[test]

@@ -21,19 +21,22 @@ fn grant_json(grant: &Grant) -> Value {
 }
 
 pub(super) async fn create(conn: &mut SqliteConnection, grant: &Grant, number: i64) -> Outcome {
+    let known = grants::grant(conn, &grant.grantee, &grant.parent).await.map_err(widen)?;
+    if let Some(known) = known {
+        return if known.value == *grant { Ok(None) } else { Err(rule(ApplyError::Exists)) };
+    }
     check_room(conn).await?;
-    let mut cuts = Vec::new();
+    let (mut cuts, mut after) = (Vec::new(), grant_json(grant));
     if let Grantee::Key(key_id) = &grant.grantee
         && narrow(conn, key_id, number).await?
     {
         cuts.push(Cut::Key { key_id: key_id.clone() });
+        after["narrows"] = true.into();
     }
     if !grants::insert(conn, grant, number).await.map_err(widen)? {
-        let known = grants::grant(conn, &grant.grantee, &grant.parent).await.map_err(widen)?;
-        let is_as_wished = known.is_some_and(|known| known.value == *grant);
-        return if is_as_wished { Ok(None) } else { Err(rule(ApplyError::Exists)) };
+        return Err(rule(ApplyError::Exists));
     }
-    Ok(Some(Done::new("create", Kind::Grant, grant.name()).after(grant_json(grant)).cuts(cuts)))
+    Ok(Some(Done::new("create", Kind::Grant, grant.name()).after(after).cuts(cuts)))
 }
 
 async fn check_room(conn: &mut SqliteConnection) -> Result<(), Fault<ApplyError>> {
