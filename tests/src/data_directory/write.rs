@@ -24,7 +24,7 @@ use uuid::Uuid;
 /// Requests at the end; the server is killed while it handles them.
 const REQUESTS: usize = 100;
 /// Of the queue and of the broker; 0x4b is of a broker whose queue is elsewhere.
-pub const KINDS: [RangeInclusive<u8>; 3] = [0x20..=0x27, 0x40..=0x4a, 0x4c..=0x52];
+pub const KINDS: [RangeInclusive<u8>; 3] = [0x20..=0x27, 0x40..=0x4a, 0x4c..=0x53];
 /// So that the log gives space back after some hundred kilobytes: segments of 256 KiB.
 const SMALL_LOG: [&str; 2] = ["test.segment_bytes=262144", "test.reclaim_above_bytes=1048576"];
 /// What makes the log grow: it is packed into little.
@@ -127,7 +127,17 @@ impl Writer {
         self.service(Version::V311, OLD_READER, |_| {})?.subscribe(NEWS_OF_ONE_LEVEL)?;
         self.service(Version::V5, HOLDER, without_end)?;
         self.service(Version::V5, LEAVER, |_| {})?.subscribe(NEWS_BELOW)?;
+        self.leave_what_is_granted()?;
         self.end_session(LEAVER)
+    }
+
+    /// A device that subscribes by a grant, and a topic that keeps what is sent for a while.
+    fn leave_what_is_granted(&self) -> Result<()> {
+        self.api(Method::POST, "/api/v1/topics", json!({ "topic": "team", "rule": "none", "kept_s": 3600 }))?;
+        let grant = json!({ "user": "alice", "topic": "team", "rights": ["subscribe", "p2p"] });
+        self.api(Method::POST, "/api/v1/grants", grant)?;
+        let desk = self.api(Method::POST, "/api/v1/users/alice/devices", json!({ "device": "alice-desk" }))?;
+        Link::open(self.server(), Version::V5, &desk)?.subscribe("team/#")
     }
 
     fn leave_messages(&self) -> Result<()> {

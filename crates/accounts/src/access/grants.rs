@@ -57,7 +57,10 @@ impl Access {
         let Grants { by_group, by_user, by_key, .. } = &self.grants;
         match who {
             Identity::Device { group, user, .. } => {
-                Grants::allow(by_group, group, parent, right) || Grants::allow(by_user, user, parent, right)
+                let is_granted =
+                    Grants::allow(by_group, group, parent, right) || Grants::allow(by_user, user, parent, right);
+                // Also of grants that are older than the topic is closed.
+                is_granted && !self.never_granted_to_devices(parent).allow(right)
             }
             Identity::Service { key_id, .. } => Grants::allow(by_key, key_id, parent, right),
             Identity::Tokens(_) => false,

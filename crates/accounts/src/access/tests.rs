@@ -354,3 +354,31 @@ fn a_number_sign_ends_a_filter() {
         assert_eq!(may(filter), Err(SubscribeRefusal::BadLevel), "{filter}");
     }
 }
+
+#[test]
+fn no_grant_opens_what_is_closed_to_devices() {
+    let up = Rights::parse("subscribe p2p").unwrap();
+    let closed = AccessConfig { closed: vec![("meeting-up", up)], ..AccessConfig::default() };
+    let parents = vec![parent("meeting-up", Rule::ToQueue)];
+    let all = grant(Grantee::Group("GID_test".to_owned()), "meeting-up", "publish subscribe p2p");
+    let snapshot = || AccessSnapshot {
+        groups: vec![group("GID_test")],
+        parents: parents.clone(),
+        grants: vec![all.clone()],
+        ..AccessSnapshot::default()
+    };
+    let device = Identity::Device {
+        client_id: "GID_test@@@d".to_owned(),
+        user: "ann".to_owned(),
+        group: "GID_test".to_owned(),
+        publishes: None,
+    };
+    let [open, closed] = [AccessConfig::default(), closed].map(|config| Access::new(config, snapshot()));
+    let p2p = "meeting-up/p2p/GID_test@@@e";
+    for access in [&open, &closed] {
+        assert_eq!(access.may_publish(&device, "meeting-up/create"), Ok(()));
+    }
+    assert_eq!((open.may_subscribe(&device, "meeting-up/#"), open.may_publish(&device, p2p)), (Ok(()), Ok(())));
+    assert_eq!(closed.may_subscribe(&device, "meeting-up/#"), Err(SubscribeRefusal::NotGranted));
+    assert_eq!(closed.may_publish(&device, p2p), Err(PublishRefusal::NotGranted));
+}

@@ -22,7 +22,7 @@ use crate::token::TokenKey;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
-use catalog::{Accounts, ApiKey, Group, SqliteCatalog, Topics};
+use catalog::{Accounts, ApiKey, Group, Rights, SqliteCatalog, Topics};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +85,7 @@ impl World {
             AccessConfig {
                 token_key: Some(token_key()),
                 issuers: jwts::issuers(),
+                closed: vec![("ring-down", Rights::parse("publish subscribe p2p").unwrap())],
                 client_authority: Some(certificates::authority()),
                 ..AccessConfig::default()
             },

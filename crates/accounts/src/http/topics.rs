@@ -196,6 +196,10 @@ pub(super) async fn update_topic(
     Body(TopicUpdate { rule, kept_s }): Body<TopicUpdate>,
 ) -> Result<Json<TopicAnswer>, Problem> {
     check_kept(kept_s.flatten())?;
+    if kept_s.flatten().is_some() && !api.state.access.load().never_granted_to_devices(&topic).is_empty() {
+        let words = format!("{topic} carries the signals of calls, which wait as long as calls need; leave kept_s out");
+        return Err(Problem::new(Code::InvalidBody, words));
+    }
     let update = ParentUpdate { rule: rule.map(Rule::from), kept_s };
     let done = api.apply(holder.by(), Change::UpdateParent { parent: topic.clone(), update }, expected).await;
     done.map_err(|error| Refusals::of("parent topic", &topic).refuse(error))?;

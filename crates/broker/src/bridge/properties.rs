@@ -123,15 +123,15 @@ pub(crate) fn from_queue(
     let to = receiver(&whole)?;
     let qos = qos(message.property(name::QOS))?;
     let expiry_s = number::<u32>(message.property(name::EXPIRY_S), "mqtt5MsgExpireInterval is no number of seconds")?;
-    let expiry_s = kept(expiry_s, times.kept_s);
-    let keep = keep(message.property(name::CLEAN_SESSION))? && waits(expiry_s);
+    let keep = keep(message.property(name::CLEAN_SESSION))? && waits(kept(expiry_s, times.kept_s));
     let message = Message {
         topic: shown_topic(topic, message.property(name::REAL_TOPIC), whole)?,
         properties: mqtt_properties(message)?,
         payload: message.body.as_ref().into(),
         qos,
         arrived_ms: times.now_ms,
-        expires_at_ms: expires_at(times, expiry_s),
+        // What it has waited in the queue is no time that it waited for its receiver.
+        expires_at_ms: expires_at(times, expiry_s).min(expiry_at(times.now_ms, times.kept_s)),
         collapse: collapse(message)?,
     };
     Ok(FromQueue { to, message, keep })
@@ -319,9 +319,10 @@ mod tests {
         assert_eq!((mapped.keep, mapped.message.expires_at_ms), (false, 2500));
         assert_eq!(expires_at(Times { born_ms: 9000, ..TIMES }, Some(1)), 2500);
         for (kept_s, expiry, expected) in [
-            (60, None, (true, 61_000)),
+            // A topic's time counts from now, the message's own from its birth.
+            (60, None, (true, 61_500)),
             (60, Some("30"), (true, 31_000)),
-            (60, Some("90"), (true, 61_000)),
+            (60, Some("90"), (true, 61_500)),
             (0, None, (false, 2500)),
         ] {
             let properties: Vec<_> = expiry.map(|seconds| ("mqtt5MsgExpireInterval", seconds)).into_iter().collect();

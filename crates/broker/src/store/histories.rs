@@ -49,7 +49,7 @@ fn state_of_client(client_id: &str, client: &RecoveredClient) -> Unit {
     unit.extend(
         subscriptions
             .iter()
-            .map(|(filter, options)| (kind::SUBSCRIBED, record::encode_subscribed(client_id, filter, *options))),
+            .map(|(filter, options)| (options.kind(), record::encode_subscribed(client_id, filter, *options))),
     );
     unit.extend(
         queue_ids
@@ -213,8 +213,8 @@ fn subscription(client_id: &str, one: u8, two: u8) -> (u8, Vec<u8>) {
         qos: QoS::AtLeastOnce,
         no_local: two.is_multiple_of(2),
         retain_as_published: two.is_multiple_of(5),
-        by_tokens: two.is_multiple_of(7),
+        by_grant: two.is_multiple_of(7),
         subscription_id: Some(u32::from(two)),
     };
-    (kind::SUBSCRIBED, record::encode_subscribed(client_id, filter, options))
+    (options.kind(), record::encode_subscribed(client_id, filter, options))
 }

@@ -265,7 +265,7 @@ impl Batch {
     }
 
     pub(crate) fn subscribed(&mut self, client_id: &str, filter: &str, options: SubscribedOptions) {
-        self.push_bytes(kind::SUBSCRIBED, client_id, record::encode_subscribed(client_id, filter, options));
+        self.push_bytes(options.kind(), client_id, record::encode_subscribed(client_id, filter, options));
     }
 
     pub(crate) fn unsubscribed(&mut self, client_id: &str, filter: &str) {

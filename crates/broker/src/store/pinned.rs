@@ -65,8 +65,9 @@ fn kinds_keep_their_numbers() {
         kind::SESSION_STATE,
         kind::CONNECTION,
         kind::LATEST_TIME,
+        kind::SUBSCRIBED_BY_GRANT,
     ];
-    assert_eq!(kinds.to_vec(), (0x40..=0x52).collect::<Vec<u8>>());
+    assert_eq!(kinds.to_vec(), (0x40..=0x53).collect::<Vec<u8>>());
 }
 
 #[test]
@@ -117,14 +118,13 @@ fn the_flags_of_a_reference_and_the_options_of_a_subscription_keep_their_bits() 
         qos: QoS::AtMostOnce,
         no_local: false,
         retain_as_published: false,
-        by_tokens: false,
+        by_grant: false,
         subscription_id: None,
     };
     let bits = |options| record::encode_subscribed("c", "a", options)[6];
     assert_eq!(bits(SubscribedOptions { qos: QoS::AtLeastOnce, ..none }), 0b00001);
     assert_eq!(bits(SubscribedOptions { no_local: true, ..none }), 0b00100);
     assert_eq!(bits(SubscribedOptions { retain_as_published: true, ..none }), 0b01000);
-    assert_eq!(bits(SubscribedOptions { by_tokens: true, ..none }), 0b10000);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn every_other_record_keeps_its_bytes() {
         qos: QoS::AtLeastOnce,
         no_local: false,
         retain_as_published: true,
-        by_tokens: false,
+        by_grant: false,
         subscription_id: Some(5),
     };
     let at = [Position(0x0140), Position(0x0180)];

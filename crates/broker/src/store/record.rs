@@ -21,8 +21,9 @@
 //! | 0x50 | session state | client id, account, expiry_s u32, disconnected_ms u64 (0: it is connected, or never ends) |
 //! | 0x51 | connection | client id, connection id, address, closed_ms u64 (0: it is open) |
 //! | 0x52 | latest time | at_ms u64 |
+//! | 0x53 | subscribed by a grant | as 0x46 |
 //!
-//! 0x4e to 0x52 say again what follows from older records, of which none is needed then. With 0x41, 0x46 and 0x4b they are
+//! 0x4e to 0x52 say again what follows from older records, of which none is needed then. With 0x41, 0x46, 0x4b and 0x53 they are
 //! the state of a client: any part of it over the records that it was made from changes nothing.
 //!
 //! Integers are little-endian; texts have a u16 length before them. A message is written once; the
@@ -58,6 +59,7 @@ pub(crate) mod kind {
     pub(crate) const SESSION_STATE: u8 = 0x50;
     pub(crate) const CONNECTION: u8 = 0x51;
     pub(crate) const LATEST_TIME: u8 = 0x52;
+    pub(crate) const SUBSCRIBED_BY_GRANT: u8 = 0x53;
 }
 
 /// A record of the broker, decoded. Borrows the bytes of the log.
@@ -182,16 +184,21 @@ pub(crate) struct SubscribedOptions {
     pub(crate) qos: QoS,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
-    /// By tokens: grants do not say whether it is permitted.
-    pub(crate) by_tokens: bool,
+    /// A grant let a device make it: without one it ends. Told by the kind of the record.
+    pub(crate) by_grant: bool,
     pub(crate) subscription_id: Option<u32>,
+}
+
+impl SubscribedOptions {
+    pub(crate) const fn kind(self) -> u8 {
+        if self.by_grant { kind::SUBSCRIBED_BY_GRANT } else { kind::SUBSCRIBED }
+    }
 }
 
 const URGENT: u8 = 1;
 const RETAIN_AS_PUBLISHED: u8 = 1 << 1;
 const COLLAPSES: u8 = 1 << 2;
 const NO_LOCAL: u8 = 1 << 2;
-const BY_TOKENS: u8 = 1 << 4;
 
 /// All of a message but its payload, which follows.
 pub(crate) fn encode_message_head(message: &Message) -> Vec<u8> {
@@ -277,8 +284,7 @@ pub(crate) fn encode_session_gone(client_id: &str) -> Vec<u8> {
 pub(crate) fn encode_subscribed(client_id: &str, filter: &str, options: SubscribedOptions) -> Vec<u8> {
     let bits = options.qos as u8
         | flag(options.no_local, NO_LOCAL)
-        | flag(options.retain_as_published, RETAIN_AS_PUBLISHED << 2)
-        | flag(options.by_tokens, BY_TOKENS);
+        | flag(options.retain_as_published, RETAIN_AS_PUBLISHED << 2);
     Writer::default()
         .short(client_id.as_bytes())
         .short(filter.as_bytes())
@@ -357,9 +363,11 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, Unreadable>
         kind::HANDED_OUT => Record::HandedOut { client_id: r.text()?, packets: read_packets(r)? },
         kind::SESSION => Record::Session(read_session(r)?),
         kind::SESSION_GONE => Record::SessionGone { client_id: r.text()? },
-        kind::SUBSCRIBED => {
-            Record::Subscribed { client_id: r.text()?, filter: r.text()?, options: read_subscribed_options(r)? }
-        }
+        kind::SUBSCRIBED | kind::SUBSCRIBED_BY_GRANT => Record::Subscribed {
+            client_id: r.text()?,
+            filter: r.text()?,
+            options: read_subscribed_options(r, kind == kind::SUBSCRIBED_BY_GRANT)?,
+        },
         kind::UNSUBSCRIBED => Record::Unsubscribed { client_id: r.text()?, filter: r.text()? },
         kind::OPENED => {
             Record::Opened { client_id: r.text()?, connection_id: r.text()?, at_ms: r.u64()?, address: r.text()? }
@@ -447,13 +455,13 @@ fn read_collapsed<'a>(r: &mut Reader<'a>) -> Result<CollapsedRecord<'a>, Unreada
     Ok(CollapsedRecord { client_id, entry, version: r.u64()?, until_ms: r.u64()?, key: r.text()? })
 }
 
-fn read_subscribed_options(r: &mut Reader<'_>) -> Result<SubscribedOptions, Unreadable> {
+fn read_subscribed_options(r: &mut Reader<'_>, by_grant: bool) -> Result<SubscribedOptions, Unreadable> {
     let bits = r.u8()?;
     Ok(SubscribedOptions {
         qos: QoS::from_bits(bits & 0b11).ok_or(Unreadable("QoS 3"))?,
         no_local: bits & NO_LOCAL != 0,
         retain_as_published: bits & RETAIN_AS_PUBLISHED << 2 != 0,
-        by_tokens: bits & BY_TOKENS != 0,
+        by_grant,
         subscription_id: Some(r.u32()?).filter(|id| *id != 0),
     })
 }
@@ -489,7 +497,7 @@ mod tests {
             qos: QoS::AtLeastOnce,
             no_local: true,
             retain_as_published: true,
-            by_tokens: true,
+            by_grant: false,
             subscription_id: Some(268_435_455),
         };
         let plain =
@@ -516,6 +524,15 @@ mod tests {
                 kind::SUBSCRIBED,
                 encode_subscribed("c", "a/#", options),
                 Record::Subscribed { client_id: "c", filter: "a/#", options },
+            ),
+            (
+                kind::SUBSCRIBED_BY_GRANT,
+                encode_subscribed("c", "a/#", options),
+                Record::Subscribed {
+                    client_id: "c",
+                    filter: "a/#",
+                    options: SubscribedOptions { by_grant: true, ..options },
+                },
             ),
             (
                 kind::UNSUBSCRIBED,

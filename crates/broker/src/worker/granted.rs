@@ -22,7 +22,8 @@ const GRANT_CUT: &str = "the right to a subscription of this connection was take
 #[derive(Default)]
 pub(super) struct ToJudge {
     clients: Vec<ClientRef>,
-    has_failed: bool,
+    /// The log took nothing of what they lost: once more, later.
+    failed: Vec<ClientRef>,
     /// Given when none is left.
     answers: Vec<Arc<AnswerOfAll>>,
 }
@@ -48,7 +49,7 @@ impl ToJudge {
         if !self.clients.is_empty() {
             return;
         }
-        if std::mem::take(&mut self.has_failed) {
+        if !self.failed.is_empty() {
             self.answers.iter().for_each(|answer| answer.fail());
         }
         self.answers.clear();
@@ -68,6 +69,12 @@ impl Worker {
         self.to_judge.answer_if_done();
     }
 
+    /// To be called now and then.
+    pub(super) fn judge_failed_again(&mut self) {
+        let failed = std::mem::take(&mut self.to_judge.failed);
+        self.to_judge.add(failed);
+    }
+
     pub(super) fn judge_some_subscribers(&mut self) {
         if self.to_judge.is_empty() {
             return;
@@ -76,7 +83,7 @@ impl Worker {
         for client in self.to_judge.clients.split_off(left) {
             if let Err(error) = self.judge_subscriber(client) {
                 tracing::debug!(%error, "a subscription that is not granted any more has not ended yet");
-                self.to_judge.has_failed = true;
+                self.to_judge.failed.push(client);
             }
         }
         self.to_judge.answer_if_done();
@@ -88,10 +95,6 @@ impl Worker {
         let connection = self.clients.attached_to(client);
         let connected = connection.and_then(|key| self.connections.identity_of(key));
         let is_away = connected.is_none();
-        if is_away && self.clients.has_token_subscriptions(client) {
-            // Judged by its tokens when it is resumed.
-            return Ok(());
-        }
         let of_session = || {
             self.clients.session_of(client).and_then(|(client_id, account)| Identity::of_session(account, client_id))
         };
@@ -100,9 +103,14 @@ impl Worker {
         if !access.lives_by_grants(&identity) {
             return Ok(());
         }
-        let may = |filter: &str| match is_away {
-            true => access.keeps_while_away(&identity, filter),
-            false => access.may_subscribe(&identity, filter).is_ok(),
+        let granted = self.clients.granted_of(client);
+        let is_device = matches!(identity, Identity::Device { .. });
+        let may = |filter: &str| match (is_device, is_away) {
+            (true, false) => access.may_subscribe(&identity, filter).is_ok(),
+            // By tokens, as far as is known: they are asked when it is resumed.
+            (true, true) if !granted.contains(filter) => true,
+            // That a key is disabled ends connections, and no subscription.
+            _ => access.keeps_while_away(&identity, filter),
         };
         if self.clients.may_all(client, &may) {
             return Ok(());

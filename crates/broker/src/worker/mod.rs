@@ -229,6 +229,7 @@ impl Worker {
         if self.now.instant >= self.next_tick {
             self.next_tick = self.now.instant + TICK;
             self.watch_clock();
+            self.judge_failed_again();
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
             self.has_token_news = true;

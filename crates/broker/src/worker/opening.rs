@@ -1,6 +1,6 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
-use accounts::access::{ClientId, Identity, is_account_of_tokens};
+use accounts::access::{Access, ClientId, Identity, is_account_of_tokens};
 use accounts::login::{self, Credential, Login, LoginError, LoginStep, Shown};
 use accounts::token::TokenError;
 use catalog::Scope;
@@ -73,7 +73,8 @@ impl Worker {
     /// A login that has ended: the client gets its session, once nothing of an older connection can act any more.
     pub(super) fn logged_in(&mut self, key: ConnectionKey, logged_in: Option<LoggedIn>) {
         let Some(LoggedIn { request, result }) = logged_in else { return };
-        let judged = result.and_then(|login| self.judged_again(&request.client, login));
+        let access = self.shared.access.load();
+        let judged = result.and_then(|login| self.judged_again(&access, &request.client, login));
         let Login { identity, credential, valid_until_ms } = match judged {
             Ok(login) => login,
             Err(error) => return self.refuse_login(key, error),
@@ -81,7 +82,6 @@ impl Worker {
         // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
         self.clients.end_if_over(&client_id, self.now.over());
-        let access = self.shared.access.load();
         let is_anothers = |holder: &&str| !access.takes_over(&identity, holder);
         if let Some(holder) = self.clients.holder_of(&client_id).filter(is_anothers) {
             if !is_account_of_tokens(holder) || !access.ends_tokens(&identity) {
@@ -138,14 +138,14 @@ impl Worker {
     /// By the rules of now. Whose group is gone has no place here. A key that was disabled, removed or rotated while the device was looked up lets nobody in any more,
     /// nor does a token that was revoked, or whose key has ended. A key without this scope has nothing to do here; with a session
     /// it would receive what the session has subscribed.
-    fn judged_again(&self, client_id: &ClientKey, login: Login) -> Result<Login, LoginError> {
-        let (access, over) = (self.shared.access.load(), self.now.over());
+    fn judged_again(&self, access: &Access, client_id: &ClientKey, login: Login) -> Result<Login, LoginError> {
+        let over = self.now.over();
         if !ClientId::parse(client_id.as_str()).is_ok_and(|id| access.has_group(id.group())) {
             return Err(LoginError::Refused);
         }
         match (&login.identity, &login.credential) {
             (Identity::Service { key_id, .. }, Credential::Secret { generation, key_created_ms }) => {
-                let valid_until_ms = login::secret_stands_until(&access, key_id, *generation, *key_created_ms)?;
+                let valid_until_ms = login::secret_stands_until(access, key_id, *generation, *key_created_ms)?;
                 if valid_until_ms.is_some_and(|until_ms| over.is_over(until_ms)) {
                     return Err(LoginError::Expired);
                 }

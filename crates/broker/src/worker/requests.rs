@@ -148,8 +148,8 @@ impl Worker {
             Request::Subscribe(subscribe) => {
                 let Some(Connected { client, identity, .. }) = self.connections.connected(key) else { return };
                 let access = self.shared.access.load();
-                let by_tokens = matches!(identity, Identity::Tokens(_));
-                let answer = self.clients.subscribe(*client, &subscribe, by_tokens, |filter| {
+                let by_grant = matches!(identity, Identity::Device { .. });
+                let answer = self.clients.subscribe(*client, &subscribe, by_grant, |filter| {
                     access.may_subscribe(identity, filter.as_str()).map_err(reason::of_subscribe)
                 });
                 match answer {

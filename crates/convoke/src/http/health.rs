@@ -99,7 +99,8 @@ impl Health {
     }
 
     fn why_no_writes(&self) -> Option<String> {
-        self.catalog.borrow().refusal().map(str::to_owned)
+        let health = self.catalog.borrow();
+        health.failure().or(health.refusal()).map(str::to_owned)
     }
 }
 

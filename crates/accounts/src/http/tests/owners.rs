@@ -3,6 +3,8 @@
 use super::*;
 use crate::access::{PublishRefusal, SubscribeRefusal};
 use crate::login::sign;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use catalog::{ParentTopic, Rule, Scope};
 
 impl World {
@@ -546,4 +548,45 @@ async fn no_key_locks_itself_out() {
     for (method, body) in [("PATCH", json!({ "disabled": true })), ("DELETE", Value::Null)] {
         assert!(world.call(request(method, path, Some(&other), body)).await.status.is_success());
     }
+}
+
+#[tokio::test]
+async fn the_topics_of_calls_are_closed_to_devices_and_keep_what_calls_need() {
+    let world = World::new().await;
+    world.create("/api/v1/topics", json!({ "topic": "ring-down", "rule": "from_queue" })).await;
+    world.key("billing", "access", &["topics"]).await;
+    let p2p = |who: Value| {
+        let mut body = json!({ "topic": "ring-down", "rights": ["p2p"] });
+        body.as_object_mut().unwrap().extend(who.as_object().unwrap().clone());
+        body
+    };
+    let refused = world.ask("POST", "/api/v1/grants", p2p(json!({ "group": "GID_dev" }))).await;
+    assert_eq!(refused.refused(), (400, "invalid_body"));
+    assert!(refused.text("detail").contains("signals of calls"), "{}", refused.text("detail"));
+    world.create("/api/v1/grants", p2p(json!({ "key": "billing" }))).await;
+    let kept = world.ask("PATCH", "/api/v1/topics/ring-down", json!({ "kept_s": 0 })).await;
+    assert_eq!(kept.refused(), (400, "invalid_body"));
+}
+
+#[tokio::test]
+async fn a_narrowed_key_makes_no_credentials_and_a_users_grants_go_with_the_scope_topics_alone() {
+    let world = World::new().await;
+    world.create("/api/v1/topics", json!({ "topic": "orders", "rule": "none" })).await;
+    world.device("ann", json!({ "device": "phone" })).await;
+    let secret = world.key("billing", "access", &["topics", "devices"]).await;
+    let register = || {
+        let basic = format!("Basic {}", STANDARD.encode(format!("billing:{secret}")));
+        let mut request = request("POST", "/api/v1/users/bob/devices", None, Value::Null);
+        request.headers_mut().insert(header::AUTHORIZATION, basic.parse().unwrap());
+        world.call(request)
+    };
+    assert_eq!(register().await.status, StatusCode::OK);
+    world.create("/api/v1/grants", json!({ "key": "billing", "topic": "orders" })).await;
+    assert_eq!(register().await.refused(), (403, "forbidden"));
+    world.create("/api/v1/grants", json!({ "user": "ann", "topic": "orders" })).await;
+    let devices = world.key("devices", "api", &["devices"]).await;
+    let remove = |key: &str| world.call(request("DELETE", "/api/v1/users/ann?force=true", Some(key), Value::Null));
+    assert_eq!(remove(&devices).await.refused(), (403, "forbidden"));
+    let both = world.key("both", "api", &["devices", "topics"]).await;
+    assert_eq!(remove(&both).await.status, StatusCode::NO_CONTENT);
 }

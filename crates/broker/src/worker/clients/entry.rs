@@ -34,8 +34,6 @@ pub(super) struct ClientEntry {
     pub(super) is_logged: bool,
     /// So is its session: one that ends with its connection is not, unless it once was another.
     pub(super) is_session_logged: bool,
-    /// Of its subscriptions some are, or were, by tokens: only these say whether they are permitted.
-    pub(super) has_token_subscriptions: bool,
     /// A read of its next messages waits or is under way.
     pub(super) is_reading: bool,
     /// The session is as the log has it when that is durable up to here.
@@ -69,7 +67,6 @@ impl ClientEntry {
             ends_at_ms: None,
             is_logged: false,
             is_session_logged: false,
-            has_token_subscriptions: false,
             is_reading: false,
             settled_at: Position::default(),
             queue_ids: QueueIds::default(),

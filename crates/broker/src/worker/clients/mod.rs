@@ -36,7 +36,7 @@ mod unsent;
 mod view;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -105,6 +105,8 @@ pub(super) struct Clients {
     subscriptions: SubscriptionTree<ClientRef>,
     /// Subscribers of each filter here, for what all workers share of it.
     subscribers_by_filter: HashMap<Box<str>, usize>,
+    /// Of devices: filters to which a grant let them subscribe, and without one they are not subscribed any more.
+    granted: HashMap<ClientRef, BTreeSet<Box<str>>>,
     /// Used again for each message.
     matches: Matches<ClientRef>,
     lookups: Lookups,
@@ -144,6 +146,7 @@ impl Clients {
             generations: 0,
             subscriptions: SubscriptionTree::new(),
             subscribers_by_filter: HashMap::new(),
+            granted: HashMap::new(),
             matches: Matches::new(),
             lookups: Lookups::default(),
             recent: RecentReceivers::default(),

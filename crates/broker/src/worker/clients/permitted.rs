@@ -3,6 +3,8 @@
 //! Each is judged when it is made, and again when its session gets a connection, or its connection other rights. What is not
 //! permitted any more ends; what had come by it before stays in the inbox.
 
+use std::collections::BTreeSet;
+
 use commitlog::AppendError;
 use mqtt::topic::TopicFilter;
 
@@ -61,9 +63,9 @@ impl Clients {
         Some(self.entry(client)?.attachment.as_ref()?.connection)
     }
 
-    /// Whether grants do not say what its session may subscribe.
-    pub(in crate::worker) fn has_token_subscriptions(&self, client: ClientRef) -> bool {
-        self.entry(client).is_some_and(|entry| entry.has_token_subscriptions)
+    /// What a grant let a device subscribe to.
+    pub(in crate::worker) fn granted_of(&self, client: ClientRef) -> BTreeSet<Box<str>> {
+        self.granted.get(&client).cloned().unwrap_or_default()
     }
 
     /// Its client id, and the account of its session.

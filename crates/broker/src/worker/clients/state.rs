@@ -17,6 +17,8 @@
 //! A part of a state over the records that it was made from changes nothing, so they stand until its last step is durable. A
 //! session that is gone has no state: its end must be in the log first.
 
+use std::collections::BTreeSet;
+
 use commitlog::Position;
 
 use super::Clients;
@@ -85,7 +87,9 @@ impl StateWalk {
                     let open = entry.attachment.as_ref().and_then(|open| connection(open.connection));
                     entry.say_session(open.as_ref(), step)
                 }
-                Part::Subscriptions { before } => entry.say_subscriptions(*before, step),
+                Part::Subscriptions { before } => {
+                    entry.say_subscriptions(*before, clients.granted.get(&self.client), step)
+                }
                 Part::QueueIds { after } => entry.say_queue_ids(after.as_deref(), step),
                 Part::Messages { after } => entry.say_messages(*after, step),
                 Part::CollapseKeys { after } => entry.say_collapse_keys(after.as_deref(), step),
@@ -117,15 +121,16 @@ impl ClientEntry {
         Part::Subscriptions { before: usize::MAX }
     }
 
-    fn say_subscriptions(&self, before: usize, step: &mut Step) -> Part {
+    fn say_subscriptions(&self, before: usize, granted: Option<&BTreeSet<Box<str>>>, step: &mut Step) -> Part {
         let known = self.inbox.session.subscriptions();
         let known = if self.is_session_logged { &known[..before.min(known.len())] } else { &[] };
         for (at, known) in known.iter().enumerate().rev() {
             if step.is_over() {
                 return Part::Subscriptions { before: at + 1 };
             }
-            let options = logged(known.options, known.subscription_id, self.has_token_subscriptions);
-            step.batch.subscribed(self.client_id(), known.filter.as_str(), options);
+            let filter = known.filter.as_str();
+            let by_grant = granted.is_some_and(|granted| granted.contains(filter));
+            step.batch.subscribed(self.client_id(), filter, logged(known.options, known.subscription_id, by_grant));
         }
         Part::QueueIds { after: None }
     }

@@ -30,19 +30,19 @@ pub(in crate::worker) enum Answer {
 }
 
 impl Clients {
-    /// `by_tokens`: they say what it may. `may`: whether the client may subscribe to a filter, or the reason why not.
+    /// `by_grant`: a device subscribes, which a grant lets it. `may`: whether the client may subscribe to a filter, or the reason why not.
     pub(in crate::worker) fn subscribe(
         &mut self,
         client: ClientRef,
         subscribe: &Subscribe<'_>,
-        by_tokens: bool,
+        by_grant: bool,
         may: impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
     ) -> Answer {
         let subscription_id = subscribe.properties.subscription_identifier();
         let mut changes = BTreeMap::new();
         let mut codes: Vec<ReasonCode> = Vec::with_capacity(subscribe.filters.count());
         for wish in subscribe.filters.iter().take(self.filters_max()) {
-            codes.push(match self.subscribe_one(client, wish, subscription_id, &may, &mut changes) {
+            codes.push(match self.subscribe_one(client, wish, (subscription_id, by_grant), &may, &mut changes) {
                 Ok(options) => ReasonCode::granted(options.qos),
                 Err(reason) => reason,
             });
@@ -53,17 +53,16 @@ impl Clients {
         }
         codes.resize(subscribe.filters.count(), ReasonCode::QUOTA_EXCEEDED);
         let mut batch = Batch::default();
-        if let Some(entry) = self.entry_mut(client) {
-            entry.has_token_subscriptions |= by_tokens && !changes.is_empty();
+        if let Some(entry) = self.entry(client) {
             for (filter, (_, options, _)) in &changes {
-                let options = logged(*options, subscription_id, entry.has_token_subscriptions);
-                batch.subscribed(entry.client_id(), filter, options);
+                batch.subscribed(entry.client_id(), filter, logged(*options, subscription_id, by_grant));
             }
         }
         let Ok(logged_to) = self.log_change(client, &batch) else { return Answer::NotLogged };
         for (filter, options, _) in changes.into_values() {
             let Some(entry) = self.entry_mut(client) else { break };
             if entry.inbox.session.subscribe(filter, options, subscription_id).is_ok() {
+                self.note_granted(client, filter, by_grant);
                 self.add_subscription(client, filter, options, subscription_id);
             }
         }
@@ -80,7 +79,7 @@ impl Clients {
         &self,
         client: ClientRef,
         wish: SubscribeFilter<'a>,
-        subscription_id: Option<u32>,
+        (subscription_id, by_grant): (Option<u32>, bool),
         may: &impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
         changes: &mut Changes<'a>,
     ) -> Result<SubscriptionOptions, ReasonCode> {
@@ -96,8 +95,8 @@ impl Clients {
                 return Err(ReasonCode::QUOTA_EXCEEDED);
             }
         }
-        let is_as_known =
-            known.is_some_and(|known| (known.options, known.subscription_id) == (options, subscription_id));
+        let is_as_known = self.is_granted(client, filter) == by_grant
+            && known.is_some_and(|known| (known.options, known.subscription_id) == (options, subscription_id));
         if is_changed || !is_as_known {
             changes.insert(filter.as_str(), (filter, options, known.is_none()));
         }
@@ -181,9 +180,24 @@ impl Clients {
             ..SubscriptionOptions::default()
         };
         let Some(entry) = self.entry_mut(client) else { return };
-        entry.has_token_subscriptions |= logged.by_tokens;
         entry.inbox.session.restore_subscription(filter, options, logged.subscription_id);
+        self.note_granted(client, filter, logged.by_grant);
         self.add_subscription(client, filter, options, logged.subscription_id);
+    }
+
+    fn note_granted(&mut self, client: ClientRef, filter: TopicFilter<'_>, by_grant: bool) {
+        if by_grant {
+            self.granted.entry(client).or_default().insert(filter.as_str().into());
+        } else if let Some(granted) = self.granted.get_mut(&client) {
+            granted.remove(filter.as_str());
+            if granted.is_empty() {
+                self.granted.remove(&client);
+            }
+        }
+    }
+
+    fn is_granted(&self, client: ClientRef, filter: TopicFilter<'_>) -> bool {
+        self.granted.get(&client).is_some_and(|granted| granted.contains(filter.as_str()))
     }
 
     fn add_subscription(
@@ -211,6 +225,7 @@ impl Clients {
     }
 
     pub(super) fn drop_subscription(&mut self, client: ClientRef, filter: TopicFilter<'_>) {
+        self.note_granted(client, filter, false);
         if self.subscriptions.unsubscribe(filter, &client).is_none() {
             return;
         }
@@ -224,12 +239,12 @@ impl Clients {
     }
 }
 
-pub(super) fn logged(options: SubscriptionOptions, subscription_id: Option<u32>, by_tokens: bool) -> SubscribedOptions {
+pub(super) fn logged(options: SubscriptionOptions, subscription_id: Option<u32>, by_grant: bool) -> SubscribedOptions {
     SubscribedOptions {
         qos: options.qos,
         no_local: options.no_local,
         retain_as_published: options.retain_as_published,
-        by_tokens,
+        by_grant,
         subscription_id,
     }
 }
