@@ -10,9 +10,11 @@
 //! handshake has verified by a [`ClientAuthority`] is read here as somebody's.
 
 mod authority;
+mod path;
 mod revocation_list;
 
-pub use authority::{AuthorityError, CHAIN_MAX, ClientAuthority, ListState};
+pub use authority::{AuthorityError, CHAIN_BYTES_MAX, CHAIN_MAX, ClientAuthority, ListState};
+pub use path::Path;
 pub use revocation_list::{LIST_BYTES_MAX, ListError, RevocationList};
 
 use crate::access::ClientId;

@@ -1,27 +1,35 @@
 //! Whose certificates let devices in, as the TLS library asks it; and the revocation lists that are in force, which change as
 //! long as the process runs.
 
+use super::path::{Authority, Bundle, Path};
 use super::revocation_list::{ListError, RevocationList};
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, iter};
 use uuid::Uuid;
 
 /// Certificates of one chain, without the configured authority.
 pub const CHAIN_MAX: usize = 4;
+/// All of them together; a usual one has a kilobyte or two.
+pub const CHAIN_BYTES_MAX: usize = 16 << 10;
 
 /// Why an authority cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
     #[error("there is no certificate in PEM in it")]
     Malformed,
+    #[error("{0} is no authority (CA:TRUE): leave it out, or have it issued as one")]
+    NoAuthority(String),
+    #[error("no certificate of it is the first of its authorities: add the one that has signed the others")]
+    NoAnchor,
     #[error("one of its certificates cannot be used: {0}")]
     Refused(String),
 }
@@ -41,17 +49,30 @@ pub struct ListState {
 pub struct ClientAuthority(Arc<Inner>);
 
 struct Inner {
-    roots: Arc<RootCertStore>,
+    bundle: Bundle,
     certificates: Vec<CertificateDer<'static>>,
     hints: Vec<DistinguishedName>,
     is_required: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+    /// Whatever lists say.
+    any: Chains,
     in_force: ArcSwap<InForce>,
 }
 
-struct InForce {
+/// What verifies chains, but for revocation: the lists' signatures were verified when they were read, once.
+struct Chains {
     verifier: Arc<dyn ClientCertVerifier>,
+    /// Authorities of the bundle that others of it have signed.
+    intermediates: Vec<CertificateDer<'static>>,
+}
+
+struct InForce {
+    /// `None`: each anchor is revoked.
+    chains: Option<Chains>,
     lists: Vec<Arc<RevocationList>>,
     revoked: HashSet<Uuid>,
+    /// Of the authorities that have a list.
+    signers: HashSet<Box<[u8]>>,
 }
 
 impl PartialEq for ClientAuthority {
@@ -69,24 +90,28 @@ impl fmt::Debug for ClientAuthority {
 }
 
 impl ClientAuthority {
-    /// `bundle`: certificates in PEM; each is trusted by itself. `is_required`: who has no certificate is refused.
+    /// `bundle`: certificates in PEM; each is trusted by itself that no other one of them has signed. `is_required`: who has no
+    /// certificate is refused.
     ///
     /// # Errors
     /// The bundle cannot be used.
     pub fn new(bundle: &[u8], is_required: bool) -> Result<Self, AuthorityError> {
-        let certificates = CertificateDer::pem_slice_iter(bundle).collect::<Result<Vec<_>, _>>();
-        let certificates = certificates.map_err(|_| AuthorityError::Malformed)?;
-        if certificates.is_empty() {
-            return Err(AuthorityError::Malformed);
+        let bundle = Bundle::read(bundle)?;
+        let mut all = RootCertStore::empty();
+        for one in bundle.iter() {
+            all.add(one.der.clone()).map_err(|error| AuthorityError::Refused(error.to_string()))?;
         }
-        let mut roots = RootCertStore::empty();
-        for certificate in &certificates {
-            roots.add(certificate.clone()).map_err(|error| AuthorityError::Refused(error.to_string()))?;
-        }
-        let (hints, roots) = (roots.subjects(), Arc::new(roots));
-        let in_force = in_force(&roots, is_required, Vec::new());
-        let in_force = ArcSwap::from_pointee(in_force.map_err(|error| AuthorityError::Refused(error.to_string()))?);
-        Ok(Self(Arc::new(Inner { roots, certificates, hints, is_required, in_force })))
+        let any = Chains::of(bundle.iter()).ok_or(AuthorityError::NoAnchor)?;
+        let in_force = ArcSwap::from_pointee(InForce::new(&bundle, Vec::new()));
+        Ok(Self(Arc::new(Inner {
+            certificates: bundle.iter().map(|one| one.der.clone()).collect(),
+            hints: all.subjects(),
+            is_required,
+            algorithms: rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms,
+            bundle,
+            any,
+            in_force,
+        })))
     }
 
     /// Reads a list, which is not in force by that.
@@ -101,13 +126,13 @@ impl ClientAuthority {
     /// goes on to count.
     ///
     /// # Errors
-    /// One is older than one that is in force, or the TLS library refuses it. Nothing has changed.
+    /// One is older than the one of its authority that is in force. Nothing has changed.
     pub fn put_lists(&self, lists: Vec<Arc<RevocationList>>) -> Result<(), ListError> {
         let before = self.0.in_force.load();
         if lists.iter().any(|list| before.lists.iter().any(|old| list.is_older_than(old))) {
             return Err(ListError::Older);
         }
-        self.0.in_force.store(Arc::new(in_force(&self.0.roots, self.0.is_required, lists)?));
+        self.0.in_force.store(Arc::new(InForce::new(&self.0.bundle, lists)));
         Ok(())
     }
 
@@ -129,6 +154,14 @@ impl ClientAuthority {
         self.0.in_force.load().lists.iter().map(state).collect()
     }
 
+    /// The names of those whose certificates are all refused, because others have a list and they have none.
+    #[must_use]
+    pub fn without_list(&self) -> Vec<String> {
+        let in_force = self.0.in_force.load();
+        let lacks = |one: &&Authority| !in_force.lists.is_empty() && !in_force.signers.contains(&one.key);
+        self.0.bundle.iter().filter(lacks).map(|one| one.name.clone()).collect()
+    }
+
     /// Of the bundle.
     #[must_use]
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
@@ -140,8 +173,26 @@ impl ClientAuthority {
     /// # Errors
     /// The chain is none of these authorities', not for clients, revoked, too long, or out of its time.
     pub fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
-        let (own, intermediates) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
-        self.0.verify_client_cert(own, intermediates, now).map(drop)
+        self.0.verify(chain, now).map(drop)
+    }
+
+    /// The same, but for time and revocation: whether it was one of these authorities', ever.
+    ///
+    /// # Errors
+    /// It never was.
+    pub fn verify_for_any_time(&self, chain: &[CertificateDer<'_>]) -> Result<(), Error> {
+        let path = self.path(chain).map_err(|_| CertificateError::BadEncoding)?;
+        let time = UnixTime::since_unix_epoch(Duration::from_millis(path.begins_at_ms));
+        self.0.any.verify(chain, time).map(drop)
+    }
+
+    /// # Errors
+    /// One of it cannot be read, or there are too many.
+    pub fn path(&self, chain: &[CertificateDer<'_>]) -> Result<Path, super::CertificateError> {
+        if chain.is_empty() || chain.len() > CHAIN_MAX {
+            return Err(super::CertificateError::Malformed);
+        }
+        self.0.bundle.path(chain)
     }
 
     /// For the configuration of a TLS listener.
@@ -151,23 +202,72 @@ impl ClientAuthority {
     }
 }
 
-fn in_force(
-    roots: &Arc<RootCertStore>,
-    is_required: bool,
-    lists: Vec<Arc<RevocationList>>,
-) -> Result<InForce, ListError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider)
-        .with_crls(lists.iter().map(|list| list.der.clone()));
-    let builder = if is_required { builder } else { builder.allow_unauthenticated() };
-    let verifier = builder.build().map_err(|error| ListError::Refused(error.to_string()))?;
-    let revoked = lists.iter().flat_map(|list| list.revoked.iter().copied()).collect();
-    Ok(InForce { verifier, lists, revoked })
+impl Chains {
+    /// `None`: there is no anchor.
+    fn of<'a>(authorities: impl Iterator<Item = &'a Authority>) -> Option<Self> {
+        let (mut anchors, mut intermediates) = (RootCertStore::empty(), Vec::new());
+        for one in authorities {
+            if one.is_anchor {
+                anchors.add(one.der.clone()).ok()?;
+            } else {
+                intermediates.push(one.der.clone());
+            }
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(anchors), provider).build().ok()?;
+        Some(Self { verifier, intermediates })
+    }
+
+    fn verify(&self, shown: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, Error> {
+        let (own, others) = shown.split_first().ok_or(Error::NoCertificatesPresented)?;
+        let known = self.intermediates.iter().map(|der| CertificateDer::from(der.as_ref()));
+        let others: Vec<_> = others.iter().map(|der| CertificateDer::from(der.as_ref())).chain(known).collect();
+        self.verifier.verify_client_cert(own, &others, now)
+    }
+}
+
+impl InForce {
+    fn new(bundle: &Bundle, lists: Vec<Arc<RevocationList>>) -> Self {
+        let revoked: HashSet<Uuid> = lists.iter().flat_map(|list| list.revoked.iter().copied()).collect();
+        let chains = Chains::of(bundle.iter().filter(|one| !revoked.contains(&one.id)));
+        let signers = lists.iter().map(|list| list.signer.clone()).collect();
+        Self { chains, lists, revoked, signers }
+    }
+
+    /// With lists, each that signs needs one.
+    fn judge(&self, path: &Path, now: UnixTime) -> Result<(), CertificateError> {
+        if path.ids.iter().any(|id| self.revoked.contains(id)) {
+            return Err(CertificateError::Revoked);
+        }
+        if !self.lists.is_empty() && !path.is_signed_by(&self.signers) {
+            return Err(CertificateError::UnknownRevocationStatus);
+        }
+        // The TLS library does not ask when an anchor ends.
+        let now_ms = now.as_secs().saturating_mul(1_000);
+        path.check_time(|at_ms| at_ms <= now_ms).map_err(|error| match error {
+            super::CertificateError::NotYet => CertificateError::NotValidYet,
+            _ => CertificateError::Expired,
+        })
+    }
 }
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientAuthority").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn verify(&self, shown: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, Error> {
+        let bytes: usize = shown.iter().map(|der| der.len()).sum();
+        if shown.len() > CHAIN_MAX || bytes > CHAIN_BYTES_MAX {
+            return Err(CertificateError::UnknownIssuer.into());
+        }
+        let in_force = self.in_force.load();
+        let verified = in_force.chains.as_ref().ok_or(CertificateError::UnknownIssuer)?.verify(shown, now)?;
+        let path = self.bundle.path(shown).map_err(|_| CertificateError::BadEncoding)?;
+        in_force.judge(&path, now)?;
+        Ok(verified)
     }
 }
 
@@ -186,10 +286,13 @@ impl ClientCertVerifier for Inner {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        // Before anything is copied.
         if intermediates.len() >= CHAIN_MAX {
             return Err(CertificateError::UnknownIssuer.into());
         }
-        self.in_force.load().verifier.verify_client_cert(own, intermediates, now)
+        let shown: Vec<_> =
+            iter::once(own).chain(intermediates).map(|der| CertificateDer::from(der.as_ref())).collect();
+        self.verify(&shown, now)
     }
 
     fn verify_tls12_signature(
@@ -198,7 +301,7 @@ impl ClientCertVerifier for Inner {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.in_force.load().verifier.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -207,10 +310,10 @@ impl ClientCertVerifier for Inner {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.in_force.load().verifier.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.in_force.load().verifier.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }

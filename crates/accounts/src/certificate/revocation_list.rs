@@ -5,7 +5,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use uuid::Uuid;
 use x509_parser::num_bigint::BigUint;
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+use x509_parser::oid_registry::OID_X509_EXT_DELTA_CRL_INDICATOR;
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, ParsedExtension, X509Certificate};
 
 /// Bytes of one list; a longer one is not read.
 pub const LIST_BYTES_MAX: usize = 16 << 20;
@@ -25,17 +26,17 @@ pub enum ListError {
     Signature,
     #[error("it is older than the one that is in force")]
     Older,
-    #[error("the TLS library refuses it: {0}")]
-    Refused(String),
+    #[error("it is a part of a list, or one for others (delta, indirect); name a whole list of the authority's own")]
+    Partial,
 }
 
 /// One list that its authority has signed.
 #[derive(Clone, Debug)]
 pub struct RevocationList {
-    pub(super) der: CertificateRevocationListDer<'static>,
     /// For people.
     pub issuer: String,
-    issuer_name: Box<[u8]>,
+    /// The public key of the authority that has signed it.
+    pub(super) signer: Box<[u8]>,
     number: Option<BigUint>,
     pub issued_at_ms: u64,
     /// When the next one is due; `None`: it does not say.
@@ -69,15 +70,17 @@ impl RevocationList {
                 error = ListError::Signature;
                 continue;
             }
+            if !is_whole(&list) {
+                return Err(ListError::Partial);
+            }
             let revoked = list.iter_revoked_certificates().map(|one| id_of(issuer_name, one.raw_serial())).collect();
             return Ok(Self {
                 issuer: list.issuer().to_string(),
-                issuer_name: issuer_name.into(),
+                signer: authority.public_key().raw.into(),
                 number: list.crl_number().cloned(),
                 issued_at_ms: millis(list.last_update()),
                 due_at_ms: list.next_update().map(millis),
                 revoked,
-                der: der.clone(),
             });
         }
         Err(error)
@@ -96,13 +99,27 @@ impl RevocationList {
 
     /// By the number, or by its time where one of both has none.
     pub(super) fn is_older_than(&self, other: &Self) -> bool {
-        let is_of_one = self.issuer_name == other.issuer_name;
-        is_of_one
+        self.signer == other.signer
             && match (&self.number, &other.number) {
                 (Some(number), Some(others)) => number < others,
                 _ => self.issued_at_ms < other.issued_at_ms,
             }
     }
+}
+
+/// Whether it says all of its authority's certificates, and of no other's (RFC 5280 §5.2).
+fn is_whole(list: &CertificateRevocationList<'_>) -> bool {
+    let of_all = list.extensions().iter().all(|extension| match extension.parsed_extension() {
+        // Where it is to be found says nothing about what is in it.
+        ParsedExtension::IssuingDistributionPoint(point) => {
+            let is_of_some = point.only_contains_user_certs || point.only_contains_ca_certs;
+            let is_of_others = point.indirect_crl || point.only_contains_attribute_certs;
+            !is_of_some && !is_of_others && point.only_some_reasons.is_none()
+        }
+        _ => !extension.critical && extension.oid != OID_X509_EXT_DELTA_CRL_INDICATOR,
+    });
+    // Of its lines only one that names another authority has to be understood.
+    of_all && list.iter_revoked_certificates().all(|line| line.extensions().iter().all(|extension| !extension.critical))
 }
 
 fn der_of(bytes: &[u8]) -> Result<CertificateRevocationListDer<'static>, ListError> {

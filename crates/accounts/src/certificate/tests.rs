@@ -2,9 +2,9 @@
 
 use super::*;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, CrlScope, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::time::Duration;
@@ -32,7 +32,23 @@ fn below(name: &str, above: &Signer) -> Signer {
 }
 
 fn trusting(signer: &Signer) -> ClientAuthority {
-    ClientAuthority::new(signer.pem().as_bytes(), false).unwrap()
+    trusting_all(&[signer])
+}
+
+fn trusting_all(signers: &[&Signer]) -> ClientAuthority {
+    let bundle: String = signers.iter().map(|signer| signer.pem()).collect();
+    ClientAuthority::new(bundle.as_bytes(), false).unwrap()
+}
+
+/// An intermediate authority with this serial number.
+fn numbered_below(name: &str, serial: u64, above: &Signer) -> Signer {
+    let mut params = authority_params(name);
+    params.serial_number = Some(SerialNumber::from(serial));
+    CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), above).unwrap()
+}
+
+fn put(authority: &ClientAuthority, lists: &[Vec<u8>]) -> Result<(), ListError> {
+    authority.put_lists(lists.iter().map(|list| authority.read_list(list).unwrap()).collect())
 }
 
 fn params(serial: u64) -> CertificateParams {
@@ -54,6 +70,10 @@ fn issued(params: &CertificateParams, signer: &Signer) -> CertificateDer<'static
 }
 
 fn list(number: u64, revoked: &[u64], signer: &Signer) -> Vec<u8> {
+    list_with(number, revoked, None, signer)
+}
+
+fn list_with(number: u64, revoked: &[u64], point: Option<CrlIssuingDistributionPoint>, signer: &Signer) -> Vec<u8> {
     let revoked = revoked.iter().map(|serial| RevokedCertParams {
         serial_number: SerialNumber::from(*serial),
         revocation_time: date_time_ymd(2029, 1, 1),
@@ -64,7 +84,7 @@ fn list(number: u64, revoked: &[u64], signer: &Signer) -> Vec<u8> {
         this_update: date_time_ymd(2029, 1, 1),
         next_update: date_time_ymd(2029, 2, 1),
         crl_number: SerialNumber::from(number),
-        issuing_distribution_point: None,
+        issuing_distribution_point: point,
         revoked_certs: revoked.collect(),
         key_identifier_method: KeyIdMethod::Sha256,
     };
@@ -213,6 +233,152 @@ fn a_list_that_is_older_foreign_forged_or_no_list_changes_nothing() {
     }
     assert_eq!(authority.read_list(&vec![0x30; LIST_BYTES_MAX + 1]).map(drop), Err(ListError::TooLong));
     assert!(authority.is_revoked(Certificate::read(&issued(&params(1), &root)).unwrap().id));
+}
+
+#[test]
+fn an_authority_of_the_bundle_that_a_list_names_lets_nobody_in_nor_does_what_it_has_signed() {
+    let root = signer("Root");
+    let (one, other) = (numbered_below("One", 1, &root), numbered_below("Other", 2, &root));
+    let lowest = numbered_below("Lowest", 3, &one);
+    let authority = trusting_all(&[&lowest, &other, &one, &root]);
+    let chains = [&lowest, &one, &other].map(|signer| [issued(&params(9), signer)]);
+    let believed = || chains.each_ref().map(|chain| verify(&authority, chain).is_ok());
+    assert_eq!(believed(), [true; 3]);
+    let of = |roots: &[u64], number| [list(number, roots, &root), list(1, &[], &one), list(1, &[], &other)];
+    put(&authority, &[&of(&[], 1)[..], &[list(1, &[], &lowest)]].concat()).unwrap();
+    assert_eq!(believed(), [true; 3]);
+    put(&authority, &[&of(&[1], 2)[..], &[list(1, &[], &lowest)]].concat()).unwrap();
+    assert_eq!(believed(), [false, false, true]);
+    // Shown, it counts as much; and so does what is shown besides.
+    for shown in [[chains[1][0].clone(), one.der().clone()], [chains[2][0].clone(), one.der().clone()]] {
+        assert!(verify(&authority, &shown).is_err());
+    }
+    // With none that is not revoked.
+    let alone = trusting(&root);
+    put(&alone, &[list(1, &[7], &root)]).unwrap();
+    assert_eq!(verify(&alone, &[issued(&params(9), &root)]), Ok(()));
+    let mut params = authority_params("Root");
+    params.serial_number = Some(SerialNumber::from(7));
+    let listed = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let alone = trusting(&listed);
+    put(&alone, &[list(1, &[7], &listed)]).unwrap();
+    assert!(verify(&alone, &[issued(&self::params(9), &listed)]).is_err());
+}
+
+#[test]
+fn an_authority_of_the_bundle_is_no_more_than_its_own_certificate_says() {
+    let root = signer("Root");
+    let below = |change: fn(&mut CertificateParams)| {
+        let mut params = authority_params("Below");
+        change(&mut params);
+        CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &root).unwrap()
+    };
+    let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2029, 1, 1);
+    let of = |signers: &[&Signer], signer: &Signer| verify(&trusting_all(signers), &[issued(&params(1), signer)]);
+    let (fresh, old) = (below(|_| {}), below(expired));
+    assert_eq!(of(&[&root, &fresh], &fresh), Ok(()));
+    assert!(of(&[&root, &old], &old).is_err());
+    // As an anchor, too: its own authority is not in the bundle.
+    assert_eq!(of(&[&fresh], &fresh), Ok(()));
+    assert!(of(&[&old], &old).unwrap_err().contains("xpired"));
+    let ends_itself = below(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+    let lowest = self::below("Lowest", &ends_itself);
+    assert_eq!(of(&[&root, &ends_itself], &ends_itself), Ok(()));
+    assert!(of(&[&root, &ends_itself, &lowest], &lowest).is_err());
+    let device = CertifiedIssuer::signed_by(params(2), KeyPair::generate().unwrap(), &root).unwrap();
+    let refused = ClientAuthority::new(device.pem().as_bytes(), false).err();
+    assert!(matches!(refused, Some(AuthorityError::NoAuthority(name)) if name.contains(CLIENT)));
+}
+
+#[test]
+fn two_authorities_of_one_name_have_their_own_lists() {
+    let (old, new) = (signer("Devices"), signer("Devices"));
+    let authority = trusting_all(&[&old, &new]);
+    let (olds, news) = ([issued(&params(1), &old)], [issued(&params(2), &new)]);
+    put(&authority, &[list(5, &[], &old)]).unwrap();
+    assert_eq!(verify(&authority, &olds), Ok(()));
+    assert!(verify(&authority, &news).unwrap_err().contains("evocation"), "it has no list");
+    put(&authority, &[list(5, &[], &old), list(3, &[], &new)]).unwrap();
+    assert_eq!([verify(&authority, &olds), verify(&authority, &news)], [Ok(()), Ok(())]);
+    put(&authority, &[list(6, &[1], &old), list(3, &[], &new)]).unwrap();
+    assert_eq!((verify(&authority, &olds).is_err(), verify(&authority, &news)), (true, Ok(())));
+    assert_eq!(put(&authority, &[list(5, &[], &old), list(4, &[], &new)]), Err(ListError::Older));
+}
+
+#[test]
+fn with_lists_each_authority_that_signs_needs_one() {
+    let root = signer("Root");
+    let (one, strangers) = (below("One", &root), below("Strangers", &root));
+    let authority = trusting_all(&[&root, &one]);
+    let direct = [issued(&params(1), &root)];
+    let by_one = [issued(&params(1), &one)];
+    let shown = [issued(&params(1), &strangers), strangers.der().clone()];
+    let believed = || [&direct[..], &by_one, &shown].map(|chain| verify(&authority, chain).is_ok());
+    assert_eq!((believed(), authority.without_list().len()), ([true; 3], 0));
+    put(&authority, &[list(1, &[], &root)]).unwrap();
+    assert_eq!(believed(), [true, false, false]);
+    assert_eq!(authority.without_list(), ["CN=One"]);
+    put(&authority, &[list(1, &[], &root), list(1, &[], &one)]).unwrap();
+    assert_eq!(believed(), [true, true, false]);
+    put(&authority, &[list(1, &[], &one)]).unwrap();
+    assert_eq!(believed(), [false; 3]);
+}
+
+#[test]
+fn an_authority_that_was_renewed_with_its_key_goes_on() {
+    let key = KeyPair::generate().unwrap().serialize_pem();
+    let of = |serial: u64, change: fn(&mut CertificateParams)| {
+        let mut params = authority_params("Root");
+        params.serial_number = Some(SerialNumber::from(serial));
+        change(&mut params);
+        CertifiedIssuer::self_signed(params, KeyPair::from_pem(&key).unwrap()).unwrap()
+    };
+    let old = of(1, |params| params.not_after = date_time_ymd(2029, 1, 1));
+    let new = of(2, |params| params.not_before = date_time_ymd(2028, 1, 1));
+    let chain = [issued(&params(9), &old)];
+    assert!(verify(&trusting(&old), &chain).is_err());
+    let both = trusting_all(&[&old, &new]);
+    put(&both, &[list(1, &[], &new)]).unwrap();
+    assert_eq!(verify(&both, &chain), Ok(()));
+}
+
+#[test]
+fn a_list_that_does_not_say_all_is_refused() {
+    let root = signer("Root");
+    let point = |scope| CrlIssuingDistributionPoint {
+        distribution_point: CrlDistributionPoint { uris: vec!["http://crl.example.org/root.crl".into()] },
+        scope,
+    };
+    let read = |scope| trusting(&root).read_list(&list_with(1, &[1], Some(point(scope)), &root)).map(|list| list.len());
+    assert_eq!(read(None), Ok(1));
+    assert_eq!(read(Some(CrlScope::UserCertsOnly)), Err(ListError::Partial));
+}
+
+#[test]
+fn a_chain_ends_with_the_first_of_its_certificates() {
+    let root = signer("Root");
+    let mut between = authority_params("Between");
+    between.not_after = date_time_ymd(2031, 1, 1);
+    let between = CertifiedIssuer::signed_by(between, KeyPair::generate().unwrap(), &root).unwrap();
+    let chain = [issued(&params(1), &between), between.der().clone()];
+    let path = trusting(&root).path(&chain).unwrap();
+    let own = Certificate::read(&chain[0]).unwrap();
+    assert_eq!((path.ends_at_ms, path.ids.len(), path.ids[0]), (1_924_992_001_000, 3, own.id));
+    assert!(own.expires_at_ms > path.ends_at_ms);
+    // Whether that one is shown, or stands in the bundle.
+    let known = trusting_all(&[&root, &between]).path(&chain[..1]).unwrap();
+    assert_eq!((known.ends_at_ms, known.ids.len()), (path.ends_at_ms, 3));
+}
+
+#[test]
+fn a_chain_that_is_too_large_is_refused_before_it_is_looked_at() {
+    let root = signer("Root");
+    let of = |bytes: usize| {
+        let name = rcgen::SanType::DnsName("x".repeat(bytes).try_into().unwrap());
+        verify(&trusting(&root), &[issued(&changed(|params| params.subject_alt_names = vec![name]), &root)])
+    };
+    assert_eq!(of(CHAIN_BYTES_MAX / 2), Ok(()));
+    assert!(of(CHAIN_BYTES_MAX).is_err());
 }
 
 #[test]

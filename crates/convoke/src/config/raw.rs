@@ -110,8 +110,8 @@ pub struct Tls {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientCertificates {
-    /// PEM bundle of authorities whose certificates let registered devices in at `mqtt.tls_listen`; each is trusted by itself.
-    /// Empty: no certificate is asked for.
+    /// PEM bundle of authorities whose certificates let registered devices in at `mqtt.tls_listen`; each is trusted
+    /// by itself that no other one of them has signed. Empty: no certificate is asked for.
     pub ca: String,
     /// Files with one revocation list each (PEM or DER, at most 16 MiB), signed by an authority of `ca`, at most 32. They are
     /// looked at every second. With any, each authority needs one.
