@@ -286,28 +286,36 @@ fn the_checker_catches_a_server_that_acknowledges_before_it_writes() {
 /// What giving back and snapshots may do wrong, as a server that is killed shows it. What needs a power cut is shown by the
 /// crash states of the log.
 const BUGS: [&str; 3] = ["forgets_copies", "vacates_unasked", "snapshot_leaves_out"];
+/// Of one bug.
+const TRIES: usize = 3;
+
+/// What the checker finds of this bug; the error: a round that did not come to its end, which says nothing of the bug.
+fn found(bug: &str) -> Result<Option<String>> {
+    let folder = tempfile::tempdir()?;
+    let fault = format!("test.fault={bug}");
+    let settings = [SMALL[0], SMALL[1], &fault];
+    let mut load = Load::start(folder.path(), &settings)?;
+    let mut random = seed(bug);
+    for round in 0..4 * ALL_COME_EVERY {
+        let (kill_after, drained) = (Duration::from_millis(200 + random.next(300)), drained_in(round));
+        let played = load.round(kill_after, work_in(round), &drained);
+        let violations = if drained.len() < RECEIVERS as usize { Vec::new() } else { load.history.violations() };
+        match (violations.first(), played) {
+            (Some(first), _) => return Ok(Some(format!("{} violations, first: {first}", violations.len()))),
+            // What is lost may be what the round itself waits for.
+            (None, Err(error)) if error.to_string().contains(MARK_IS_LOST) => return Ok(Some(MARK_IS_LOST.to_owned())),
+            (None, played) => played.with_context(|| format!("{bug}, round {round}"))?,
+        }
+    }
+    Ok(None)
+}
 
 #[test]
 fn the_checker_catches_each_seeded_bug_of_giving_back_and_of_snapshots() {
     for bug in BUGS {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let fault = format!("test.fault={bug}");
-        let settings = [SMALL[0], SMALL[1], &fault];
-        let mut load = Load::start(folder.path(), &settings).expect("the server starts");
-        let mut random = seed(bug);
-        let mut play = |round| {
-            let (kill_after, drained) = (Duration::from_millis(200 + random.next(300)), drained_in(round));
-            let played = load.round(kill_after, work_in(round), &drained);
-            let violations = if drained.len() < RECEIVERS as usize { Vec::new() } else { load.history.violations() };
-            match (violations.first(), played) {
-                (Some(first), _) => Some(format!("{} violations, first: {first}", violations.len())),
-                // What is lost may be what the round itself waits for.
-                (None, Err(error)) if error.to_string().contains(MARK_IS_LOST) => Some(MARK_IS_LOST.to_owned()),
-                (None, Err(error)) => panic!("{bug}, round {round}: {error:#}"),
-                (None, Ok(())) => None,
-            }
-        };
-        let found = (0..4 * ALL_COME_EVERY).find_map(&mut play).unwrap_or_else(|| panic!("{bug} was not caught"));
+        // A server with a bug may also hang.
+        let found = (0..TRIES).find_map(|_| found(bug).inspect_err(|error| println!("{error:#}")).ok());
+        let found = found.expect("a load that ends").unwrap_or_else(|| panic!("{bug} was not caught"));
         println!("{bug}: {found}");
     }
 }
