@@ -269,7 +269,7 @@ impl Access {
     /// # Errors
     /// The JWT was revoked.
     pub fn check_jwt(&self, id: Uuid) -> Result<(), JwtError> {
-        if self.revoked.contains(&id) { Err(JwtError::Revoked) } else { Ok(()) }
+        if self.is_revoked(id) { Err(JwtError::Revoked) } else { Ok(()) }
     }
 
     /// Whose certificates let devices in.
@@ -277,11 +277,19 @@ impl Access {
         self.config.client_authority.as_ref()
     }
 
+    /// Of a certificate and of those above it.
+    ///
     /// # Errors
-    /// The certificate was revoked, by its issuer or here.
-    pub fn check_certificate(&self, id: Uuid) -> Result<(), CertificateError> {
-        let is_listed = self.client_authority().is_some_and(|authority| authority.is_revoked(id));
-        if is_listed || self.revoked.contains(&id) { Err(CertificateError::Revoked) } else { Ok(()) }
+    /// One was revoked, by its issuer or here.
+    pub fn check_certificates(&self, ids: &[Uuid]) -> Result<(), CertificateError> {
+        let is_listed = |id| self.client_authority().is_some_and(|authority| authority.is_revoked(id));
+        let is_void = ids.iter().any(|id| self.is_revoked(*id) || is_listed(*id));
+        if is_void { Err(CertificateError::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether its owner has revoked what has this id.
+    pub fn is_revoked(&self, id: Uuid) -> bool {
+        self.revoked.contains(&id)
     }
 
     /// Whether the holder of the key may do that now; a key that is gone allows nothing.

@@ -21,7 +21,7 @@ use crate::access::ClientId;
 use aws_lc_rs::digest::{Context, SHA256};
 use uuid::Uuid;
 use x509_parser::asn1_rs::Tag;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 use x509_parser::time::ASN1Time;
 
 /// Why a certificate lets nobody in. Its words are thing, cause and remedy, for the one who showed it.
@@ -37,11 +37,13 @@ pub enum CertificateError {
     Name,
     #[error("the client certificate is for another client id")]
     ClientId,
-    #[error("the client certificate has expired; get a new one")]
+    #[error("the client certificate, or one above it, has expired; get a new one")]
     Expired,
-    #[error("the client certificate is not valid yet; compare the clocks of its issuer and of this server")]
+    #[error(
+        "the client certificate, or one above it, is not valid yet; compare the clocks of its issuer and of this server"
+    )]
     NotYet,
-    #[error("the client certificate was revoked; get a new one")]
+    #[error("the client certificate, or one above it, was revoked; get a new one")]
     Revoked,
     #[error("the client id of the certificate is no registered device; register that first")]
     Device,
@@ -53,7 +55,6 @@ pub struct Certificate {
     /// By which it can be revoked.
     pub id: Uuid,
     pub client_id: String,
-    pub begins_at_ms: u64,
     pub expires_at_ms: u64,
 }
 
@@ -61,28 +62,12 @@ impl Certificate {
     /// # Errors
     /// It is none, or names no client id.
     pub fn read(der: &[u8]) -> Result<Self, CertificateError> {
-        let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
-        if !rest.is_empty() {
-            return Err(CertificateError::Malformed);
-        }
-        let validity = certificate.validity();
+        let certificate = path::parse(der)?;
         Ok(Self {
             id: id_of(certificate.issuer().as_raw(), certificate.raw_serial()),
             client_id: client_id(&certificate).ok_or(CertificateError::Name)?,
-            begins_at_ms: millis(validity.not_before),
-            expires_at_ms: millis(validity.not_after).saturating_add(LAST_SECOND_MS),
+            expires_at_ms: path::validity(&certificate).1,
         })
-    }
-
-    /// `is_over`: whether what was to end then has ended.
-    ///
-    /// # Errors
-    /// [`CertificateError::Expired`] or [`CertificateError::NotYet`].
-    pub fn check_time(&self, is_over: impl Fn(u64) -> bool) -> Result<(), CertificateError> {
-        if is_over(self.expires_at_ms) {
-            return Err(CertificateError::Expired);
-        }
-        if is_over(self.begins_at_ms) { Ok(()) } else { Err(CertificateError::NotYet) }
     }
 }
 

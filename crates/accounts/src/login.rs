@@ -33,6 +33,7 @@ use crate::token::{HolderError, TokenError, TokenHolder, pairs};
 use catalog::Device;
 use certificate::CertificateClaim;
 use jwt::JwtClaim;
+use rustls::pki_types::CertificateDer;
 use uuid::Uuid;
 
 /// Why a login is refused.
@@ -121,8 +122,8 @@ pub enum Credential {
     Tokens,
     /// One that an issuer has signed; it ends with it, and nothing prolongs that.
     Jwt { id: Uuid },
-    /// That of its TLS connection; the same of it.
-    Certificate { id: Uuid },
+    /// That of its TLS connection; the same of it, and of those above it.
+    Certificate { ids: Box<[Uuid]> },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -171,8 +172,8 @@ impl std::fmt::Debug for Claim {
 pub struct Shown<'a> {
     pub username: Option<&'a str>,
     pub password: Option<&'a [u8]>,
-    /// In DER, which the handshake of its connection has verified.
-    pub certificate: Option<&'a [u8]>,
+    /// With what was shown with it, which the handshake of its connection has verified.
+    pub certificate: Option<&'a [CertificateDer<'static>]>,
 }
 
 /// The first step of a CONNECT.
@@ -203,8 +204,8 @@ fn claim(access: &Access, client_id: &str, shown: Shown<'_>) -> Result<Claim, Lo
             JwtClaim::new(access, client_id, name.key_id, password, known).map(|claim| Claim::Jwt(Box::new(claim)))
         }
         Method::Certificate => {
-            let der = shown.certificate.ok_or(CertificateError::Missing)?;
-            let claim = CertificateClaim::new(access, client_id, der, known && password.is_empty())?;
+            let chain = shown.certificate.ok_or(CertificateError::Missing)?;
+            let claim = CertificateClaim::new(access, client_id, chain, known && password.is_empty())?;
             Ok(Claim::Certificate(Box::new(claim)))
         }
         Method::DeviceCredential => {

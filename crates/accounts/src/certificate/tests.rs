@@ -105,7 +105,10 @@ fn a_certificate_says_who_and_until_when() {
     });
     let read = Certificate::read(&issued(&params, &signer)).unwrap();
     assert_eq!(read.client_id, CLIENT);
-    assert_eq!((read.begins_at_ms, read.expires_at_ms), (1_577_836_800_000, 1_924_992_001_000));
+    let path = trusting(&signer).path(&[issued(&params, &signer)]).unwrap();
+    let from_and_until = (1_577_836_800_000, 1_924_992_001_000);
+    assert_eq!((path.begins_at_ms, path.ends_at_ms), from_and_until);
+    assert_eq!(read.expires_at_ms, path.ends_at_ms);
     // Another certificate of the same number is the same; another number, or another issuer's, is not.
     assert_eq!(Certificate::read(&issued(&params, &signer)).unwrap().id, read.id);
     assert_ne!(Certificate::read(&issued(&super::tests::params(8), &signer)).unwrap().id, read.id);

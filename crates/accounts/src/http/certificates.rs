@@ -3,11 +3,12 @@
 use super::Api;
 use super::tokens::TokenAnswer;
 use crate::access::ClientId;
-use crate::certificate::{Certificate, CertificateError};
+use crate::certificate::{Certificate, CertificateError, ClientAuthority};
 use catalog::{By, Change, RevokedToken};
 use problem::{Code, Problem};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use std::fmt::Display;
 use std::sync::Arc;
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----";
@@ -19,6 +20,10 @@ fn chain_of(text: &str) -> Option<Vec<CertificateDer<'static>>> {
 
 fn read(chain: &[CertificateDer<'_>]) -> Result<Certificate, CertificateError> {
     Certificate::read(chain.first().ok_or(CertificateError::Malformed)?)
+}
+
+fn not_believed(why: impl Display) -> String {
+    format!("the certificate is not believed: {why}")
 }
 
 impl Api {
@@ -46,9 +51,11 @@ impl Api {
 
     /// As a handshake and a login find it.
     async fn user_of(&self, chain: &[CertificateDer<'_>], certificate: &Certificate) -> Result<String, String> {
-        self.state.access.load().check_certificate(certificate.id).map_err(|error| error.to_string())?;
-        certificate.check_time(|at_ms| (self.state.is_over)(at_ms)).map_err(|error| error.to_string())?;
-        self.verify(chain).map_err(|why| format!("the certificate is not believed: {why}"))?;
+        let authority = self.authority()?;
+        let path = authority.path(chain).map_err(|error| error.to_string())?;
+        self.state.access.load().check_certificates(&path.ids).map_err(|error| error.to_string())?;
+        path.check_time(|at_ms| (self.state.is_over)(at_ms)).map_err(|error| error.to_string())?;
+        authority.verify(chain, UnixTime::now()).map_err(not_believed)?;
         let id = ClientId::parse(&certificate.client_id).map_err(|error| error.to_string())?;
         if !self.state.access.load().has_group(id.group()) {
             return Err(format!("the group {} of the client id does not exist; create it first", id.group()));
@@ -58,13 +65,13 @@ impl Api {
         device.map(|device| device.user).ok_or_else(|| CertificateError::Device.to_string())
     }
 
-    fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
-        let access = self.state.access.load();
-        let authority = access.client_authority().ok_or("the configuration has no client_certificates.ca")?;
-        authority.verify(chain, UnixTime::now()).map_err(|error| error.to_string())
+    fn authority(&self) -> Result<ClientAuthority, String> {
+        let authority = self.state.access.load().client_authority().cloned();
+        authority.ok_or_else(|| not_believed("the configuration has no client_certificates.ca"))
     }
 
-    /// `None`: the text is no certificate. One whose time is over is void already, as is one that was revoked.
+    /// `None`: the text is no certificate. One whose time is over is void already, as is one that was revoked here. A list that
+    /// names it may let it in again, and it, or one above it, may be valid later: it can be voided all the same.
     pub(super) async fn void_certificate(self: &Arc<Self>, by: &By, text: &str) -> Option<Result<(), Problem>> {
         let chain = chain_of(text)?;
         let certificate = match read(&chain) {
@@ -72,12 +79,12 @@ impl Api {
             Err(error) => return Some(Err(Problem::new(Code::InvalidToken, error.to_string()))),
         };
         let Certificate { id, expires_at_ms, .. } = certificate;
-        let is_revoked = self.state.access.load().check_certificate(id).is_err();
-        if is_revoked || (self.state.is_over)(expires_at_ms) {
+        if self.state.access.load().is_revoked(id) || (self.state.is_over)(expires_at_ms) {
             return Some(Ok(()));
         }
-        if let Err(why) = self.verify(&chain) {
-            return Some(Err(Problem::new(Code::InvalidToken, format!("the certificate is not believed: {why}"))));
+        let believed = self.authority().and_then(|one| one.verify_for_any_time(&chain).map_err(not_believed));
+        if let Err(why) = believed {
+            return Some(Err(Problem::new(Code::InvalidToken, why)));
         }
         let revoked = RevokedToken { id, key_id: None, expires_at_ms };
         let done = self.apply(by.clone(), Change::RevokeToken(revoked), None).await;

@@ -14,6 +14,7 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 use rustls::ServerConnection;
+use rustls::pki_types::CertificateDer;
 
 use websocket::{CloseCode, Control, Decoder};
 
@@ -103,9 +104,9 @@ impl Transport {
         self.tls.is_some()
     }
 
-    /// In DER: the client's own, which the handshake has verified.
-    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
-        Some(self.tls.as_ref()?.peer_certificates()?.first()?)
+    /// The client's own first, which the handshake has verified.
+    pub(crate) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.tls.as_ref()?.peer_certificates()
     }
 
     pub(crate) fn is_websocket(&self) -> bool {

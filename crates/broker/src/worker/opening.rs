@@ -42,15 +42,17 @@ impl Worker {
     }
 
     /// The first step of a login; where it needs a device, that is looked up, and the answer comes as a notice.
-    fn log_in(&mut self, key: ConnectionKey, request: Box<ConnectRequest>) {
+    fn log_in(&mut self, key: ConnectionKey, mut request: Box<ConnectRequest>) {
         if self.is_short_of_memory {
             self.shared.counts.refused_for_memory.one();
             return self.refuse(key, ReasonCode::SERVER_BUSY);
         }
+        // Not held while the device is looked up.
+        let certificate = request.certificate.take();
         let shown = Shown {
             username: request.username.as_deref(),
             password: request.password.as_deref(),
-            certificate: request.certificate.as_deref(),
+            certificate: certificate.as_deref(),
         };
         let step = login::begin_with(&self.shared.access.load(), request.client.as_str(), shown);
         match step {
@@ -161,7 +163,7 @@ impl Worker {
                 Ok(Login { identity: Identity::Tokens(Box::new(holder)), ..login })
             }
             (_, Credential::Jwt { id }) => access.check_jwt(*id).map(|()| login).map_err(LoginError::from),
-            (_, Credential::Certificate { id }) => Ok(access.check_certificate(*id).map(|()| login)?),
+            (_, Credential::Certificate { ids }) => Ok(access.check_certificates(ids).map(|()| login)?),
             _ => Ok(login),
         }
     }

@@ -20,7 +20,7 @@ const KEY_CUT: &str = "the access key of this connection was disabled, removed o
 /// What the holder of a token reads, or of what is revoked like one.
 const TOKEN_CUT: &str = "the token or certificate of this connection was revoked: ask for a new one";
 /// What the holder of a certificate reads.
-const CERTIFICATE_CUT: &str = "the certificate of this connection was revoked: get a new one";
+const CERTIFICATE_CUT: &str = "the certificate of this connection, or one above it, was revoked: get a new one";
 /// What is read by one whose group is gone,
 const GROUP_GONE: &str = "the group of this client id was removed: see its owner";
 /// and by one whose client id is a user's device now.
@@ -88,7 +88,7 @@ impl Worker {
     /// Issuers have revoked certificates: ends the connections that were let in by them.
     pub(super) fn judge_certificates(&mut self, answer: Arc<AnswerOfAll>) {
         let access = self.shared.access.load();
-        let void = self.connections.of_void_certificate(|id| access.check_certificate(id).is_err());
+        let void = self.connections.of_void_certificate(|ids| access.check_certificates(ids).is_err());
         void.for_each(|connection| self.cut_off.add(connection, CERTIFICATE_CUT));
         self.cut_off.answer_behind(answer);
     }

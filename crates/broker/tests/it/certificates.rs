@@ -32,10 +32,22 @@ fn signer() -> Signer {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A device's certificate with its key.
+/// An authority below another one, which has given it this serial number.
+fn below(above: &Signer, serial: u64, ends_after: Duration) -> Signer {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, format!("Devices {serial}"));
+    params.serial_number = Some(SerialNumber::from(serial));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = (SystemTime::now() - HOUR).into();
+    params.not_after = (SystemTime::now() + ends_after).into();
+    CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), above).unwrap()
+}
+
+/// A device's certificate with its key, and what is shown with it.
 struct Held {
     certificate: CertificateDer<'static>,
     key: KeyPair,
+    above: Vec<CertificateDer<'static>>,
 }
 
 impl Held {
@@ -48,7 +60,16 @@ impl Held {
         params.not_after = (SystemTime::now() + ends_after).into();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, signer).unwrap().der().clone();
-        Self { certificate, key }
+        Self { certificate, key, above: Vec::new() }
+    }
+
+    fn chain(&self) -> Vec<CertificateDer<'static>> {
+        [self.certificate.clone()].into_iter().chain(self.above.iter().cloned()).collect()
+    }
+
+    /// Shows the certificate of this authority, too.
+    fn below(signer: &Signer, client_id: &str, serial: u64) -> Self {
+        Self { above: vec![signer.der().clone()], ..Self::new(signer, client_id, serial, HOUR) }
     }
 }
 
@@ -95,9 +116,9 @@ impl Scene {
         let client = ClientConfig::builder().with_root_certificates(roots);
         let client = match held {
             None => client.with_no_client_auth(),
-            Some(held) => client
-                .with_client_auth_cert(vec![held.certificate.clone()], held.key.serialize_der().try_into().unwrap())
-                .unwrap(),
+            Some(held) => {
+                client.with_client_auth_cert(held.chain(), held.key.serialize_der().try_into().unwrap()).unwrap()
+            }
         };
         Terminal::open(Tls::connect_by(client, tcp(self.world.address())), version)
     }
@@ -271,4 +292,29 @@ fn a_certificate_is_revoked_by_its_id_like_a_token() {
     let (reason, words) = scene.refusal(Some(&held), &by_certificate(Profile::of(ALICE)));
     assert!(reason == ReasonCode::NOT_AUTHORIZED && words.contains("revoked"), "{words}");
     scene.let_in(&scene.held(ALICE, 2), ALICE);
+}
+
+#[test]
+fn a_connection_ends_with_the_authority_between_its_certificate_and_the_configured_one() {
+    let scene = Scene::at(false, Some(&TestMachine::at(now_ms())));
+    let between = below(&scene.signer, 1, Duration::from_secs(2));
+    let mut alice = scene.let_in(&Held::below(&between, ALICE, 1), ALICE);
+    assert_eq!(alice.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+}
+
+/// With lists an authority that is not configured lets nobody in: so a list that voids it is the first one.
+#[test]
+fn connections_below_an_authority_that_is_voided_end_and_no_others() {
+    let scene = Scene::new(false);
+    let (listed, voided) = (below(&scene.signer, 7, HOUR), below(&scene.signer, 8, HOUR));
+    let mut alice = scene.let_in(&Held::below(&listed, ALICE, 1), ALICE);
+    let mut bob = scene.let_in(&Held::below(&voided, BOB, 1), BOB);
+    scene.revoke(1, &[7]);
+    assert_eq!(alice.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+    assert!(alice.last_words.is_some_and(|words| words.contains("revoked")));
+    bob.ping();
+    let path = scene.authority.path(&Held::below(&voided, BOB, 1).chain()).unwrap();
+    let revoked = RevokedToken { id: path.ids[1], key_id: None, expires_at_ms: path.ends_at_ms };
+    scene.world.change_key(Change::RevokeToken(revoked));
+    assert_eq!(bob.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
 }

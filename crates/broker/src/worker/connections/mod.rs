@@ -272,14 +272,15 @@ impl Connections {
     pub(super) fn of_token(&self, id: Uuid) -> impl Iterator<Item = ConnectionKey> {
         self.of_let_in(move |let_in| match (&let_in.identity, &let_in.credential) {
             (Identity::Tokens(holder), _) => holder.tokens().any(|token| token.id == id),
-            (_, Credential::Jwt { id: one } | Credential::Certificate { id: one }) => *one == id,
+            (_, Credential::Jwt { id: one }) => *one == id,
+            (_, Credential::Certificate { ids }) => ids.contains(&id),
             _ => false,
         })
     }
 
-    /// Those that were let in by a certificate which is void.
-    pub(super) fn of_void_certificate(&self, is_void: impl Fn(Uuid) -> bool) -> impl Iterator<Item = ConnectionKey> {
-        self.of_let_in(move |let_in| matches!(let_in.credential, Credential::Certificate { id } if is_void(id)))
+    /// Those that were let in by a certificate which is void, or one above it.
+    pub(super) fn of_void_certificate(&self, is_void: impl Fn(&[Uuid]) -> bool) -> impl Iterator<Item = ConnectionKey> {
+        self.of_let_in(move |let_in| matches!(&let_in.credential, Credential::Certificate { ids } if is_void(ids)))
     }
 
     /// Those whose client ids are of this group.

@@ -113,7 +113,7 @@ impl Connections {
                 match &request {
                     Some(Request::Publish { .. }) => self.spend_publish(key, now),
                     Some(Request::Connect(connect)) => {
-                        let request = ConnectRequest::of(connect, connection.transport.peer_certificate());
+                        let request = ConnectRequest::of(connect, connection.transport.peer_certificates());
                         connection.stage = Stage::ConnectRead(Box::new(request));
                     }
                     _ => {}
