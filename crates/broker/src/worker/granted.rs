@@ -3,6 +3,7 @@
 //! Those of a session that is away end too: it would collect what it has no right to. With a connection its holder is told why,
 //! and may come back. A start judges all sessions once: what a change ended may not have ended before the process did.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use accounts::access::Identity;
@@ -18,9 +19,20 @@ const JUDGED_PER_TURN: usize = 128;
 /// What the person behind a device reads, or the operator of a service.
 const GRANT_CUT: &str = "the right to a subscription of this connection was taken back: see its owner";
 
+/// Whose subscriptions are to be judged.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// Of all who have some at this parent topic.
+    At(Arc<str>),
+    /// Of all whose session is of this account.
+    Of(Box<str>),
+}
+
 /// Clients that are to be judged.
 #[derive(Default)]
 pub(super) struct ToJudge {
+    /// Where clients are still to be looked for. Each once, however many changes wait for it.
+    places: BTreeSet<Place>,
     clients: Vec<ClientRef>,
     /// The log took nothing of what they lost: once more, later.
     failed: Vec<ClientRef>,
@@ -35,18 +47,21 @@ impl ToJudge {
 
     /// Each once, however many changes wait for it.
     fn add(&mut self, clients: Vec<ClientRef>) {
+        if clients.is_empty() {
+            return;
+        }
         self.clients.extend(clients);
         self.clients.sort_unstable();
         self.clients.dedup();
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.clients.is_empty()
+        self.places.is_empty() && self.clients.is_empty()
     }
 
     /// What could not be done is not answered, and so ordered again.
     fn answer_if_done(&mut self) {
-        if !self.clients.is_empty() {
+        if !self.is_empty() {
             return;
         }
         if !self.failed.is_empty() {
@@ -57,16 +72,9 @@ impl ToJudge {
 }
 
 impl Worker {
-    pub(super) fn judge_subscriptions_at(&mut self, parent: &str, answer: Arc<AnswerOfAll>) {
-        let subscribers = self.clients.subscribers_at(parent);
-        self.judge_subscribers(subscribers, answer);
-    }
-
-    /// Also of those that are judged already, whose answers wait for this one then.
-    pub(super) fn judge_subscribers(&mut self, subscribers: Vec<ClientRef>, answer: Arc<AnswerOfAll>) {
-        self.to_judge.add(subscribers);
+    pub(super) fn judge_subscribers(&mut self, place: Place, answer: Arc<AnswerOfAll>) {
+        self.to_judge.places.insert(place);
         self.to_judge.answers.push(answer);
-        self.to_judge.answer_if_done();
     }
 
     /// To be called now and then.
@@ -79,6 +87,12 @@ impl Worker {
         if self.to_judge.is_empty() {
             return;
         }
+        // All changes of one turn at one place are one look.
+        let found = self.to_judge.places.pop_first().map(|place| match place {
+            Place::At(parent) => self.clients.subscribers_at(&parent),
+            Place::Of(account) => self.clients.subscribers_of(&account),
+        });
+        self.to_judge.add(found.unwrap_or_default());
         let left = self.to_judge.clients.len().saturating_sub(JUDGED_PER_TURN);
         for client in self.to_judge.clients.split_off(left) {
             if let Err(error) = self.judge_subscriber(client) {

@@ -5,6 +5,7 @@ use mqtt::topic::TopicName;
 
 use super::Worker;
 use super::action::Deferred;
+use super::granted::Place;
 use super::logins::LoginStep;
 use super::post::{FanOut, FanOutOrder, FromQueue, Notice, Outcome, P2p, Post, QueueJob, ReplyTarget, ReplyTo};
 use super::turn_budget::WorkLeft;
@@ -80,7 +81,7 @@ impl Worker {
                 let _ = answer.send(());
             }
             Notice::GroupCut { group, answer } => self.cut_group(&group, answer),
-            Notice::SubscriptionsCut { parent, answer } => self.judge_subscriptions_at(&parent, answer),
+            Notice::SubscriptionsCut { parent, answer } => self.judge_subscribers(Place::At(parent), answer),
             Notice::TokenCut { id, answer } => self.cut_token(id, answer),
             Notice::CertificatesRevoked { answer } => self.judge_certificates(answer),
             Notice::QueueSent { target, result } => {

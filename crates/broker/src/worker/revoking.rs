@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Worker;
 use super::action::AfterDurable;
 use super::clients::Ended;
+use super::granted::Place;
 use super::post::{AnswerOfAll, ConnectionKey, Removal};
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
@@ -74,8 +75,7 @@ impl Worker {
         let access = self.shared.access.load();
         let who = Identity::Service { key_id: key_id.to_owned(), instance: access.instance().to_owned() };
         if access.lives_by_grants(&who) {
-            let subscribers = self.clients.subscribers_of(&who.account());
-            self.judge_subscribers(subscribers, Arc::clone(&answer));
+            self.judge_subscribers(Place::Of(who.account().into()), Arc::clone(&answer));
         }
         self.cut_off.answer_behind(answer);
     }
