@@ -4,20 +4,24 @@
 //! At the start a file that cannot be used keeps the server from starting. Later it changes nothing: the list before stays in
 //! force, and the owner is told in the log and by the health of the server, also of a list that is past its time.
 
+use super::Fatal;
 use crate::config::ClientCertificatesConfig;
 use accounts::certificate::{ClientAuthority, LIST_BYTES_MAX, RevocationList};
 use anyhow::{Context, Result, anyhow};
-use broker::Broker;
 use clock::Clock;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Connections of all workers are judged within a moment.
+const JUDGE_TAKES_MAX: Duration = Duration::from_secs(10);
+const NOT_JUDGED: &str = "the broker does not answer: connections that the revocation lists void may stand; restart the server if it stays so";
 /// A CA bundle with hundreds of authorities.
 const BUNDLE_BYTES_MAX: usize = 1 << 20;
 const REMEDY: &str =
@@ -34,12 +38,18 @@ struct ListFile {
     /// As it was when the list was read.
     stamp: Stamp,
     list: Arc<RevocationList>,
+    /// What it has become since then, and why that is not used: it is not read again before it changes.
+    refused: Option<(Stamp, String)>,
 }
 
+/// What changes with a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
-    modified: SystemTime,
+    inode: u64,
     bytes: u64,
+    modified: SystemTime,
+    /// Seconds and nanoseconds; also by a rename.
+    changed: (i64, i64),
 }
 
 impl ClientCertificates {
@@ -64,24 +74,43 @@ impl ClientCertificates {
         Ok(Self { authority, files })
     }
 
-    /// Ends with the current run time. Returns what its owner should look at, if there is anything.
-    pub(super) fn follow(mut self, broker: Arc<Broker>, clock: Clock) -> watch::Receiver<Option<String>> {
+    /// Ends with the current run time. `judge`: ends the connections that lists void. Returns what its owner should look at, if
+    /// there is anything.
+    pub(super) fn follow(
+        mut self,
+        judge: impl Fn() -> oneshot::Receiver<()> + Send + 'static,
+        clock: Clock,
+        fatal: Fatal,
+    ) -> watch::Receiver<Option<String>> {
         let (complain, complaint) = watch::channel(None);
         tokio::spawn(async move {
+            // Connections are to be judged, until the broker answers that they were.
+            let mut is_due = false;
             loop {
-                tokio::time::sleep(LOOK_EVERY).await;
                 let now_ms = clock.now_ms();
                 // A long list takes a while to read.
                 let looked = tokio::task::spawn_blocking(move || {
                     let looked = self.look(now_ms);
                     (self, looked)
                 });
-                let Ok((back, (has_changed, said))) = looked.await else { return };
+                let (back, (has_changed, mut said)) = match looked.await {
+                    Ok(looked) => looked,
+                    Err(error) if error.is_panic() => {
+                        return fatal("reading a revocation list of client certificates has failed".to_owned());
+                    }
+                    // The run time ends.
+                    Err(_) => return,
+                };
                 self = back;
                 if has_changed {
                     info!("a revocation list of client certificates has changed");
-                    // Nobody answers while the broker stops.
-                    let _ = broker.judge_certificates().await;
+                }
+                is_due |= has_changed;
+                if is_due {
+                    match tokio::time::timeout(JUDGE_TAKES_MAX, judge()).await {
+                        Ok(judged) => is_due = judged.is_err(),
+                        Err(_) => said = Some(NOT_JUDGED.to_owned()),
+                    }
                 }
                 complain.send_if_modified(|before| {
                     let is_news = *before != said;
@@ -91,6 +120,7 @@ impl ClientCertificates {
                     *before = said;
                     is_news
                 });
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         });
         complaint
@@ -107,33 +137,56 @@ impl ClientCertificates {
         }
         let late = self.files.iter().find(|file| file.list.due_at_ms.is_some_and(|due_at_ms| due_at_ms < now_ms));
         let late = late.map(|file| format!("{}: the next list is due, this one goes on to count", file.path.display()));
-        (has_changed, wrong.or(late))
+        let without = self.authority.without_list().into_iter().next().map(|name| {
+            format!("{name} has no list, so that its certificates are refused: add one to client_certificates.revocation_lists")
+        });
+        (has_changed, wrong.or(without).or(late))
     }
 
     fn look_at(&mut self, at: usize) -> Result<bool> {
         let file = &self.files[at];
-        if Stamp::of(&fs::metadata(&file.path).context("it is not there")?)? == file.stamp {
+        let stamp = Stamp::of(&fs::metadata(&file.path).context("it is not there")?)?;
+        if stamp == file.stamp {
             return Ok(false);
         }
-        let new = ListFile::read(&file.path, &self.authority)?;
+        if let Some((_, why)) = file.refused.as_ref().filter(|(refused, _)| *refused == stamp) {
+            return Err(anyhow!("{why}"));
+        }
+        match self.put(at) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                self.files[at].refused = Some((stamp, format!("{error:#}")));
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts what the file is now in force.
+    fn put(&mut self, at: usize) -> Result<()> {
+        let new = ListFile::read(&self.files[at].path, &self.authority)?;
         let others = self.files.iter().enumerate();
         let all = others.map(|(other, file)| Arc::clone(if other == at { &new.list } else { &file.list }));
         self.authority.put_lists(all.collect())?;
         self.files[at] = new;
-        Ok(true)
+        Ok(())
     }
 }
 
 impl ListFile {
     fn read(path: &Path, authority: &ClientAuthority) -> Result<Self> {
         let (bytes, stamp) = read(path, LIST_BYTES_MAX)?;
-        Ok(Self { path: path.to_owned(), stamp, list: authority.read_list(&bytes)? })
+        Ok(Self { path: path.to_owned(), stamp, list: authority.read_list(&bytes)?, refused: None })
     }
 }
 
 impl Stamp {
     fn of(metadata: &fs::Metadata) -> Result<Self> {
-        Ok(Self { modified: metadata.modified()?, bytes: metadata.len() })
+        Ok(Self {
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: metadata.modified()?,
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     }
 }
 
@@ -154,6 +207,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
+
     use rcgen::{
         BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
         KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
@@ -165,8 +219,12 @@ mod tests {
     type Signer = CertifiedIssuer<'static, KeyPair>;
 
     fn signer() -> Signer {
+        named("Devices")
+    }
+
+    fn named(name: &str) -> Signer {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Devices");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
@@ -215,6 +273,8 @@ mod tests {
             fs::write(&path, text).unwrap();
             let (has_changed, wrong) = loaded.look(NOW_MS);
             assert!(!has_changed && wrong.as_ref().is_some_and(|wrong| wrong.contains(words)), "{wrong:?}");
+            // It is not read again, and said all the same.
+            assert_eq!(loaded.look(NOW_MS), (false, wrong));
         }
         fs::remove_file(&path).unwrap();
         assert!(loaded.look(NOW_MS).1.is_some_and(|wrong| wrong.contains("list.pem: it is not there")));
@@ -224,6 +284,45 @@ mod tests {
         let (has_changed, wrong) = loaded.look(NOW_MS);
         assert!(has_changed && wrong.is_some_and(|wrong| wrong.contains("the next list is due")));
         assert_eq!(revoked(&loaded), 7);
+    }
+
+    #[test]
+    fn an_authority_without_a_list_beside_others_that_have_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (signer(), named("Others"));
+        let (ca, path) = (folder.path().join("ca.pem"), folder.path().join("list.pem"));
+        fs::write(&ca, one.pem() + &other.pem()).unwrap();
+        fs::write(&path, list(1, 0, 2031, &one)).unwrap();
+        let mut config = ClientCertificatesConfig { ca, lists: vec![path], is_required: false };
+        let wrong = ClientCertificates::load(&config).unwrap().look(NOW_MS).1;
+        assert!(wrong.is_some_and(|wrong| wrong.contains("CN=Others has no list")));
+        config.lists.clear();
+        assert_eq!(ClientCertificates::load(&config).unwrap().look(NOW_MS), (false, None));
+    }
+
+    #[tokio::test]
+    async fn connections_are_judged_until_the_broker_answers() {
+        let (folder, signer) = (tempfile::tempdir().unwrap(), signer());
+        let (ca, path) = (folder.path().join("ca.pem"), folder.path().join("list.pem"));
+        fs::write(&ca, signer.pem()).unwrap();
+        fs::write(&path, list(1, 0, 2031, &signer)).unwrap();
+        let config = ClientCertificatesConfig { ca, lists: vec![path.clone()], is_required: false };
+        let loaded = ClientCertificates::load(&config).unwrap();
+        fs::write(&path, list(2, 1, 2031, &signer)).unwrap();
+        let (judged, mut asked) = tokio::sync::mpsc::unbounded_channel();
+        let judge = move || {
+            let (answer, answered) = oneshot::channel();
+            judged.send(answer).unwrap();
+            answered
+        };
+        let fatal: Fatal = Arc::new(drop);
+        let _complaint = loaded.follow(judge, Clock::system(), fatal);
+        drop(asked.recv().await.unwrap());
+        asked.recv().await.unwrap().send(()).unwrap();
+        // Once for each list that has changed.
+        fs::write(&path, list(3, 2, 2031, &signer)).unwrap();
+        asked.recv().await.unwrap().send(()).unwrap();
+        assert!(asked.is_empty());
     }
 
     #[test]

@@ -212,11 +212,15 @@ impl Server {
         let broker =
             roles::broker(config, descriptors, &mut storage, directory.clone(), mqtt, &keys.certificate, fatal.clone())
                 .await?;
-        let revocation = revocation::follow(config, &catalog, &directory, &broker, fatal);
+        let revocation = revocation::follow(config, &catalog, &directory, &broker, Arc::clone(&fatal));
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
         let health = Health::new(storage.catalog.health(), meeting.set_aside(), storage.log.clone());
         let health = match clients {
-            Some(clients) => health.with_lists(clients.follow(Arc::clone(&broker), storage.clock.clone())),
+            Some(clients) => {
+                let judged_by = Arc::clone(&broker);
+                let judge = move || judged_by.judge_certificates();
+                health.with_lists(clients.follow(judge, storage.clock.clone(), fatal))
+            }
             None => health,
         };
         let default_group = config.groups.first().cloned().unwrap_or_default();
