@@ -216,8 +216,8 @@ pub(super) async fn query_token(
     })
 }
 
-/// Voids a token, or a JWT, before its time: nobody logs in by it any more, and connections by it end. Up to 5 a second for each key,
-/// of 20000 whose time is not over half at most of what those of other keys leave.
+/// Voids a token, a JWT or a client certificate before its time: nobody logs in by it any more, and connections by it end. Up to 5
+/// a second for each key, of 20000 whose time is not over half at most of what those of other keys leave.
 #[utoipa::path(
     post, path = "/api/v1/tokens:revoke", tag = "tokens", security(("api_key" = ["topics"])), request_body = ShownToken,
     responses((status = 204), Refused, RefusedOne)
