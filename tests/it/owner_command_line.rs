@@ -296,7 +296,7 @@ async fn refusals_say_what_to_do_and_each_kind_has_its_exit_code() -> Result<()>
     let used = |desk: &Desk| -> Result<Vec<(String, bool)>> {
         let list = desk.reads("profiles list")?;
         let rows = list["items"].as_array().context("no list")?.iter();
-        Ok(rows.map(|row| (row["profile"].as_str().unwrap_or_default().to_owned(), row["used"] == true)).collect())
+        Ok(rows.map(|row| (row["profile"].as_str().unwrap_or_default().to_owned(), row["current"] == true)).collect())
     };
     assert_eq!(used(&desk)?, [("billing".to_owned(), true), ("default".to_owned(), false)]);
     desk.does("profiles use default")?;

@@ -222,7 +222,8 @@ async fn remove_parent(conn: &mut SqliteConnection, parent: &str, force: bool, e
     check_unused(uses, force)?;
     query("DELETE FROM grants WHERE parent = $1").bind(parent).execute(&mut *conn).await?;
     query("DELETE FROM parents WHERE parent = $1").bind(parent).execute(conn).await?;
-    let before = json!({ "topic": parent, "rule": rule_name(known.rule), "grants": uses.grants });
+    let before =
+        json!({ "topic": parent, "rule": rule_name(known.rule), "kept_s": known.kept_s, "grants": uses.grants });
     let cuts = if uses.grants > 0 { vec![grants::subscriptions(parent)] } else { Vec::new() };
     Ok(Some(Done::new("remove", Kind::Parent, parent).before(before).cuts(cuts)))
 }

@@ -46,7 +46,8 @@ fn leave_out_what_cannot_be(method: &str, operation: &mut Value) {
     let absent = [
         ("409", method == "get"),
         ("412", !takes_header(operation, "If-Match")),
-        ("413", operation.get("requestBody").is_none()),
+        // The body of what is done once is read, also where it has nothing to say.
+        ("413", operation.get("requestBody").is_none() && !takes_header(operation, "Idempotency-Key")),
     ];
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for (status, _) in absent.into_iter().filter(|(_, is_absent)| *is_absent) {

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// List profiles, and which one the commands use.
+    /// List profiles, and which one is current: the commands use it, unless a flag or the environment names another.
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Let the commands use this profile from now on.
+    /// Make this profile the current one.
     Use { name: String },
 }
 
@@ -23,7 +23,7 @@ const LIST: &[Column] = &[
     Column::new("PROFILE", "profile", text),
     Column::new("URL", "url", text),
     Column::new("KEY FILE", "key_file", text),
-    Column::new("USED", "used", yes_or_no),
+    Column::new("CURRENT", "current", yes_or_no),
 ];
 
 pub(super) fn run(verb: Verb) -> Result<()> {
@@ -54,7 +54,13 @@ fn print_list(profiles: &Profiles, as_json: bool) {
 
 fn rows(profiles: &Profiles) -> impl Iterator<Item = Value> {
     profiles.profiles.iter().map(|(name, profile)| {
-        let is_used = profiles.current.as_ref() == Some(name);
-        json!({ "profile": name, "url": profile.url, "key_file": profile.key_file, "ca": profile.ca, "used": is_used })
+        let is_current = profiles.current.as_ref() == Some(name);
+        json!({
+            "profile": name,
+            "url": profile.url,
+            "key_file": profile.key_file,
+            "ca": profile.ca,
+            "current": is_current,
+        })
     })
 }
