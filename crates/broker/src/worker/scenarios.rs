@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod certificates;
 mod orders;
 mod tokens;
 
