@@ -82,7 +82,11 @@ fn also_null<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<u32>>,
 /// So long the broker keeps any message.
 const KEPT_S_MAX: u32 = 3 * 24 * 3600;
 
-fn check_kept(kept_s: Option<u32>) -> Result<(), Problem> {
+fn check_kept(api: &Api, topic: &str, kept_s: Option<u32>) -> Result<(), Problem> {
+    if kept_s.is_some() && !api.state.access.load().never_granted_to_devices(topic).is_empty() {
+        let words = format!("{topic} carries the signals of calls, which wait as long as calls need; leave kept_s out");
+        return Err(Problem::new(Code::InvalidBody, words));
+    }
     let words = "kept_s must be 0 to 259200: three days, which is how long any message waits; leave it out for that";
     if kept_s.is_none_or(|kept_s| kept_s <= KEPT_S_MAX) { Ok(()) } else { Err(Problem::new(Code::InvalidTopic, words)) }
 }
@@ -157,7 +161,7 @@ pub(super) async fn create_topic(
     Once { request: TopicRequest { topic, rule, kept_s }, ticket }: Once<TopicRequest>,
 ) -> Result<Json<TopicAnswer>, Problem> {
     check_parent(&topic).map_err(|error| Problem::new(Code::InvalidTopic, error.to_string()))?;
-    check_kept(kept_s)?;
+    check_kept(&api, &topic, kept_s)?;
     let wish = ParentTopic { parent: topic.clone(), rule: rule.into(), kept_s };
     let answer = shown(&api, wish.clone());
     let sealed = ticket.seal(api.now_ms(), Some(&answer))?;
@@ -195,11 +199,7 @@ pub(super) async fn update_topic(
     Expected(expected): Expected,
     Body(TopicUpdate { rule, kept_s }): Body<TopicUpdate>,
 ) -> Result<Json<TopicAnswer>, Problem> {
-    check_kept(kept_s.flatten())?;
-    if kept_s.flatten().is_some() && !api.state.access.load().never_granted_to_devices(&topic).is_empty() {
-        let words = format!("{topic} carries the signals of calls, which wait as long as calls need; leave kept_s out");
-        return Err(Problem::new(Code::InvalidBody, words));
-    }
+    check_kept(&api, &topic, kept_s.flatten())?;
     let update = ParentUpdate { rule: rule.map(Rule::from), kept_s };
     let done = api.apply(holder.by(), Change::UpdateParent { parent: topic.clone(), update }, expected).await;
     done.map_err(|error| Refusals::of("parent topic", &topic).refuse(error))?;

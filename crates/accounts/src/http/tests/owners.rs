@@ -553,6 +553,8 @@ async fn no_key_locks_itself_out() {
 #[tokio::test]
 async fn the_topics_of_calls_are_closed_to_devices_and_keep_what_calls_need() {
     let world = World::new().await;
+    let short = json!({ "topic": "ring-down", "rule": "from_queue", "kept_s": 1 });
+    assert_eq!(world.ask("POST", "/api/v1/topics", short).await.refused(), (400, "invalid_body"));
     world.create("/api/v1/topics", json!({ "topic": "ring-down", "rule": "from_queue" })).await;
     world.key("billing", "access", &["topics"]).await;
     let p2p = |who: Value| {
