@@ -381,8 +381,8 @@ export class Client extends Emitter<ClientEvents> {
       if (this.#asked === asked) this.#askedAgain = setTimeout(() => void this.#refresh(), STATE_RETRY_MS);
       return false;
     }
-    const tookMs = connection === this.#connections ? this.#clock.learn(answer.nowMs, asked) : this.#clock.since(asked);
-    await this.#apply({ state: answer, tookMs, known }, asked.atMs);
+    if (connection === this.#connections) this.#clock.learn(answer.nowMs, asked);
+    await this.#apply({ state: answer, known }, asked.atMs);
     return true;
   }
 

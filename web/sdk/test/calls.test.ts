@@ -42,7 +42,7 @@ async function bob(up = true) {
     call.apply({ type: "local_accept" });
     return call;
   };
-  const confirm = (answer: Partial<State>) => ringer.confirm({ state: state(answer), tookMs: 0, known: 0 });
+  const confirm = (answer: Partial<State>) => ringer.confirm({ state: state(answer), known: ringer.known });
   const types = () => sent.map((up) => up.type);
   const leaving = () => types().filter((type) => type !== "mute");
   return { states, rings, began, rung, confirm, calls, types, leaving, signal: (down: Down) => calls.signal(down) };

@@ -52,7 +52,7 @@ describe("the service's clock", () => {
     const answered = (serviceNowMs: number, tookMs: number) => {
       const asked = clock.ask();
       pass(tookMs);
-      return clock.learn(serviceNowMs, asked);
+      clock.learn(serviceNowMs, asked);
     };
     return { clock, local, pass, answered };
   }
@@ -64,7 +64,7 @@ describe("the service's clock", () => {
 
   test("is learnt from the middle of an answer's way", () => {
     const { clock, answered } = device();
-    expect(answered(65_000, 100)).toBe(100);
+    answered(65_000, 100);
     expect([clock.isKnown, clock.nowMs()]).toEqual([true, 65_050]);
   });
 

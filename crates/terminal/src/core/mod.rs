@@ -40,7 +40,7 @@ use clock::Clock;
 use contact_watch::ContactWatch;
 use media_paths::MediaPaths;
 use requests::Requests;
-use rings::{Rings, StateCoverage};
+use rings::Rings;
 use signal_filter::SignalFilter;
 use signalling::{Down, DownBody, Envelope, InvitationId, MeetingId, RefusalCode, SignalId, State, Track, UpBody};
 use std::collections::VecDeque;
@@ -410,10 +410,7 @@ impl Core {
         if let Some(here) = state.call.as_ref().filter(|call| call.here) {
             self.rings.handle_admitted(step, here.meeting);
         }
-        // What the service sent after the question may be missing in the answer.
-        let until_ms = state.now_ms.saturating_sub(step.now_ms().saturating_sub(asked.at_ms));
-        let coverage = StateCoverage { until_ms, arrivals: asked.arrivals };
-        let unclear = self.rings.handle_state(step, &mut self.paths, &state, coverage);
+        let unclear = self.rings.handle_state(step, &mut self.paths, &state, asked.arrivals);
         self.calls.handle_state(step, &mut self.paths, &state);
         step.notify(Event::State(Box::new(state)));
         if !std::mem::replace(&mut self.synchronised, true) {

@@ -53,30 +53,10 @@ pub(crate) struct Rings {
     warm: bool,
 }
 
-/// The arrival of an invitation. The service's clock, which may be set, does not tell alone whether a state answer knows
-/// of it.
-#[derive(Clone, Copy)]
-struct Arrival {
-    /// By the service's clock.
-    sent_at_ms: u64,
-    /// How many had arrived then; 0 if it is known by the state.
-    number: u64,
-}
-
-/// The invitations that a state answer knows of.
-#[derive(Clone, Copy)]
-pub(crate) struct StateCoverage {
-    /// Those that were sent before this moment of the service's clock.
-    pub(crate) until_ms: u64,
-    /// How many invitations had arrived when it was asked for.
-    pub(crate) arrivals: u64,
-}
-
-impl StateCoverage {
-    fn covers(self, arrival: Arrival) -> bool {
-        arrival.number <= self.arrivals || arrival.sent_at_ms < self.until_ms
-    }
-}
+/// The arrival of an invitation: which one it was in this run of the process, 0 if it is known by the state. A state
+/// answer is sure to know of those that had arrived when it was asked for. Times do not tell: an invitation is dated when
+/// it is decided, and may be stored after a question of a later time was answered.
+type Arrival = u64;
 
 /// An invitation that rings now.
 struct ActiveRing {
@@ -181,7 +161,7 @@ impl Rings {
         delivery: Option<Delivery>,
     ) -> bool {
         self.arrivals += 1;
-        let arrival = Arrival { sent_at_ms: envelope.sent_at_ms, number: self.arrivals };
+        let arrival = self.arrivals;
         let known = self.known.get(&ring.invitation).copied();
         let in_doubt = dup || step.service_ms() >= ring.ring_until_ms;
         match known.map(|entry| entry.phase) {
@@ -441,17 +421,17 @@ impl Rings {
         ask
     }
 
-    /// Takes over what the service says of everything that it knows. Returns true if an invitation is newer, so that one
+    /// Takes over what the service says of everything that it knows; `arrivals` had arrived when it was asked. Returns true if an invitation is newer, so that one
     /// more answer is needed.
     pub(crate) fn handle_state(
         &mut self,
         step: &mut Step<'_, '_>,
         paths: &mut MediaPaths,
         state: &State,
-        coverage: StateCoverage,
+        arrivals: u64,
     ) -> bool {
         for ring in &state.rings {
-            self.confirm(step, paths, ring, state.now_ms);
+            self.confirm(step, paths, ring);
         }
         for outcome in &state.outcomes {
             self.stop_ringing(step, paths, outcome.invitation);
@@ -463,12 +443,12 @@ impl Rings {
             return false;
         }
         self.recheck_at_ms = None;
-        self.end_unconfirmed(step, paths, state, coverage);
+        self.end_unconfirmed(step, paths, state, arrivals);
         !self.held.is_empty()
     }
 
     /// The ring stands: it continues as the same one, or begins.
-    fn confirm(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, ring: &Ring, now_ms: u64) {
+    fn confirm(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, ring: &Ring) {
         let known = self.known.get(&ring.invitation).copied();
         if known.is_some_and(|entry| !entry.phase.is_open()) {
             return;
@@ -478,7 +458,7 @@ impl Rings {
             return self.repeat_ringing(step, ring);
         }
         let expires_at_ms = known.map_or(ring.ring_until_ms, |entry| entry.expires_at_ms);
-        let arrival = self.held.remove(&ring.invitation).unwrap_or(Arrival { sent_at_ms: now_ms, number: 0 });
+        let arrival = self.held.remove(&ring.invitation).unwrap_or(0);
         let phase = known.map(|entry| entry.phase);
         let (resumed, dup) = (phase == Some(RingPhase::Ring), phase == Some(RingPhase::Held));
         self.start(step, paths, RingStart { ring: ring.clone(), arrival, expires_at_ms, delivery: None, resumed, dup });
@@ -506,20 +486,14 @@ impl Rings {
     }
 
     /// Ends what rang here, or was held, and does not stand any more: its `ended` was not received.
-    fn end_unconfirmed(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        paths: &mut MediaPaths,
-        state: &State,
-        coverage: StateCoverage,
-    ) {
+    fn end_unconfirmed(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, state: &State, arrivals: u64) {
         let stands = |id: &InvitationId| state.rings.iter().any(|ring| ring.invitation == *id);
         let open = self.known.values().filter(|entry| entry.phase.is_open() && !stands(&entry.invitation));
         let over: Vec<_> = open.map(|entry| (entry.invitation, entry.rev)).collect();
         for (invitation, rev) in over {
             let active = self.active.get(&invitation);
             let arrival = active.map(|active| active.arrival).or_else(|| self.held.get(&invitation).copied());
-            let newer = arrival.is_some_and(|arrival| !coverage.covers(arrival));
+            let newer = arrival.is_some_and(|arrival| arrival > arrivals);
             let pending = active.and_then(|active| active.answer.as_ref());
             let answering = pending.is_some_and(|answer| step.now_ms() < answer.at_ms + ACCEPT_TIMEOUT_MS);
             if !newer && !answering {

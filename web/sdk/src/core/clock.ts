@@ -85,20 +85,15 @@ export class ServiceClock {
     return { atMs: this.#local.monotonicMs(), jumps: this.#jumps };
   }
 
-  /** Takes the time of an answer: the middle of its way is when the service read its clock. Returns how long it took. */
-  learn(serviceNowMs: number, asked: Asked): number {
+  /** Takes the time of an answer: the middle of its way is when the service read its clock. */
+  learn(serviceNowMs: number, asked: Asked): void {
     this.#look();
     const atMs = this.#local.monotonicMs();
     const roundTripMs = atMs - asked.atMs;
     const offsetMs = serviceNowMs - (asked.atMs + atMs) / 2;
-    if (asked.jumps !== this.#jumps) return roundTripMs;
+    if (asked.jumps !== this.#jumps) return;
     if (roundTripMs > ROUND_TRIP_MAX_MS) this.#guess(offsetMs);
     else if (this.#isBetter(roundTripMs, atMs)) this.#learnt = { offsetMs, roundTripMs, atMs };
-    return roundTripMs;
-  }
-
-  since(asked: Asked): number {
-    return this.#local.monotonicMs() - asked.atMs;
   }
 
   /** What was learnt is a guess again: on a new connection, or since the service says that it is wrong. */

@@ -27,10 +27,9 @@ const ENTRIES_MAX = 2_000;
 
 export type RingSignal = DownOf<"invitation"> | DownOf<"ended"> | DownOf<"seen">;
 
-/** A state, how long it took to come, and how many invitations had come when it was asked for. */
+/** A state, and how many invitations had come when it was asked for. */
 export interface StateAnswer {
   state: State;
-  tookMs: number;
   known: number;
 }
 
@@ -116,9 +115,9 @@ export class RingBook {
     );
   }
 
-  /** It came here after the question, and may have been sent after that was answered. */
-  #isNewer({ invitation, sentAtMs }: RingEntry, { state, tookMs, known }: StateAnswer): boolean {
-    return (this.#came.get(invitation) ?? 0) > known && sentAtMs >= state.nowMs - tookMs;
+  /** It came here after the question: its decision, however old, may have been stored after that was answered. */
+  #isNewer({ invitation }: RingEntry, { known }: StateAnswer): boolean {
+    return (this.#came.get(invitation) ?? 0) > known;
   }
 
   #judge(signal: RingSignal, dup: boolean): RingVerdict {

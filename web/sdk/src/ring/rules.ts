@@ -132,8 +132,8 @@ export function onDecided(entry: RingEntry): RingVerdict {
 }
 
 /**
- * The state answer decides: what stands in it rings, what does not stand in it any more is over. That is sure for what
- * was sent before the question: what is `newer` may be missing.
+ * The state answer decides: what stands in it rings, what has an outcome in it is over. What it does not name is over
+ * too, if it came here before the question: what is `newer` may be missing.
  */
 export function onState(
   entries: Iterable<RingEntry>,
@@ -145,8 +145,7 @@ export function onState(
   const rings = state.rings.map((ring) => confirmed(known.get(ring.invitation), ring, state.nowMs));
   const outcomes = new Map(state.outcomes.map((outcome) => [outcome.invitation, outcome]));
   // An answer that had no room for all says nothing of what it does not name.
-  const isSaid = (entry: RingEntry) => !state.ringsLeftOut || outcomes.has(entry.invitation);
-  const isOver = (entry: RingEntry) => !isNewer(entry) && isSaid(entry);
+  const isOver = (entry: RingEntry) => outcomes.has(entry.invitation) || !(state.ringsLeftOut || isNewer(entry));
   const over = [...known.values()]
     .filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation) && isOver(entry))
     .map((entry) => overByState(entry, outcomes.get(entry.invitation), state));

@@ -349,6 +349,8 @@ fn a_repeated_invitation_is_stored_as_held_and_acknowledged_and_the_state_answer
         for mut bob in [bob, killed] {
             if bob.core.state_request.is_none() {
                 bob.connect();
+            } else {
+                assert_eq!(bob.state(vec![], None, vec![]).did(), ["puback", "publish state"], "asked before it came");
             }
             assert_eq!(bob.state(rings.clone(), None, outcomes.clone()).did(), expected);
         }
