@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("commitlog", &[]),
     ("catalog", &[]),
     ("queue", &["clock", "commitlog"]),
+    ("rocketmq-proto", &[]),
     ("accounts", &["catalog", "limiter", "problem"]),
     ("broker", &["mqtt", "queue", "clock", "commitlog", "accounts", "catalog", "limiter"]),
     ("rtc", &["signalling", "clock", "problem"]),

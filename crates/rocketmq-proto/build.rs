@@ -1,0 +1,11 @@
+//! Compiles the description of the wire, without an installed `protoc`.
+
+use std::error::Error;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let files = protox::compile(["rocketmq.proto"], ["proto"])?;
+    let builder = tonic_prost_build::configure().bytes(".apache.rocketmq.v2.Message.body").btree_map(".");
+    let builder = builder.boxed(".apache.rocketmq.v2.ReceiveMessageResponse.content.message");
+    Ok(builder.build_client(false).build_transport(false).compile_fds(files)?)
+}
