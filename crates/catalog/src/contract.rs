@@ -93,6 +93,10 @@ macro_rules! catalog_contract {
                 the_end_of_a_meeting_frees_its_people
                 rows_of_another_meeting_are_refused
                 the_outbox_keeps_the_order_of_making
+                two_services_share_the_outbox_by_lanes
+                a_lane_is_free_when_all_of_it_is_sent_or_set_aside
+                a_claim_that_is_not_renewed_ends
+                two_services_share_due_timers_by_meetings
                 the_number_of_a_sent_message_is_never_given_again
                 outcomes_stay_until_they_are_seen
                 outcomes_of_one_user_are_bounded

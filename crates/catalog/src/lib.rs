@@ -33,7 +33,7 @@ pub use grants::{Grant, GrantFilter, Grantee, Right, Rights};
 pub use health::Health;
 pub use keys::{Key, KeyKind, KeySecret, Scope, Scopes};
 pub use meetings::{
-    CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingHead,
+    Claim, CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingHead,
     MeetingPart, MeetingPartName, MeetingPlace, MeetingRead, MeetingRow, MeetingState, Meetings, MeetingsPage,
     NewOutboxRow, OutboxRow, OutcomeRow, PastCallPlace, PastCallRow, SetAside, TimerRow, UserState,
 };

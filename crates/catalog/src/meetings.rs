@@ -2,6 +2,7 @@
 
 use crate::{AuditEntry, CatalogError, CatalogFuture, DeviceState, User};
 use std::ops::Range;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Meetings, what they cause, and what their users see of them.
@@ -19,14 +20,21 @@ pub trait Meetings: Send + Sync {
     fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
     /// The engagements of these users to live meetings, of all kinds.
     fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
-    /// Timers that are due, earliest first.
-    fn due_timers(&self, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
-    /// When the next timer is due that is not held.
-    fn next_timer(&self, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>>;
-    /// Unsent messages in the order of their creation.
-    fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
+    /// Claims the meetings of timers that are due and that nobody else has claimed. Returns the timers, earliest first,
+    /// as long as they stand also to one who has claimed them before.
+    fn claim_timers(&self, claim: Claim, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
+    /// When the next timer is due that is not held and whose meeting nobody but `by` has claimed.
+    fn next_timer(&self, by: Uuid, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>>;
+    /// Claims the lanes of unsent messages, except those that another has claimed, and renews each claim of this service
+    /// on a lane. Returns up to `limit` messages in the order of their creation, each only once to the same service: it
+    /// has them until they are sent, set aside or released.
+    fn claim_outbox(&self, claim: Claim, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
+    /// How many messages are not sent yet.
+    fn outbox_len(&self) -> CatalogFuture<'_, u64>;
     /// Deletes sent messages.
     fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
+    /// Ends all claims of a service: what it has had is given out again.
+    fn release_claims(&self, by: Uuid) -> CatalogFuture<'_, ()>;
     /// Sets a meeting aside that cannot be read: it is not found any more, has no engagements and no timers, and is
     /// kept for an operator.
     fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;
@@ -212,8 +220,19 @@ impl DueTimers {
     }
 }
 
+/// Who works off rows that several services share. As long as it lasts, nobody else is given them; later another may
+/// take them over, and what was being done then is done twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub by: Uuid,
+    /// From now on, by a clock of the catalog that is never set.
+    pub lasts: Duration,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewOutboxRow {
+    /// Messages of one lane are sent one after the other, by one service at a time.
+    pub lane: String,
     pub topic: String,
     pub properties: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -223,6 +242,7 @@ pub struct NewOutboxRow {
 pub struct OutboxRow {
     /// Rises in the order of creation.
     pub id: i64,
+    pub lane: String,
     /// The error: why the row cannot be read.
     pub message: Result<NewOutboxRow, String>,
 }

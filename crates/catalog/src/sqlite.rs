@@ -60,6 +60,7 @@ mod answers;
 mod apply;
 mod audit;
 mod checkpoint;
+mod claims;
 mod commit;
 mod devices;
 mod fault;
@@ -85,13 +86,14 @@ pub use open::OpenError;
 
 use crate::{Catalog, CatalogError, CatalogFuture, Health};
 use checkpoint::Checkpoints;
+use claims::Claims;
 use fault::{Fault, FileHealth};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool, Transaction, query_scalar};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// [`Catalog`] on SQLite.
 #[derive(Debug)]
@@ -103,6 +105,8 @@ pub struct SqliteCatalog {
     changes: watch::Sender<u64>,
     health: Arc<FileHealth>,
     checkpoints: Checkpoints,
+    /// Held while rows are read that are to be claimed.
+    claims: Mutex<Claims>,
 }
 
 impl SqliteCatalog {

@@ -3,6 +3,7 @@
 use crate::machine::Rules;
 use signalling::join::TurnServer;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A bug that is switched on to show that a checker can fail. Only builds with the feature `faults` have any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub struct Config {
     pub endpoints: Vec<String>,
     /// Name of the instance.
     pub app: String,
+    /// By whom this service claims what it shares with others. One that starts again under the same id has at once what
+    /// it had before.
+    pub claimant: Uuid,
     pub turn: Vec<TurnServer>,
     /// Meetings that one user may create in a minute.
     pub creates_per_minute_max: u32,
@@ -74,6 +78,7 @@ impl Default for Config {
             rules: Rules::default(),
             endpoints: Vec::new(),
             app: signalling::topics::INSTANCE.to_owned(),
+            claimant: crate::ids::new_id(),
             turn: Vec::new(),
             creates_per_minute_max: 20,
             requests_burst_max: 200,

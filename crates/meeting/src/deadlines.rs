@@ -4,13 +4,15 @@ use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
 use crate::machine::Event;
 use crate::state::ServiceState;
-use catalog::{CatalogError, CommitError, DueTimers, TimerRow};
+use catalog::{CatalogError, Claim, CommitError, DueTimers, TimerRow};
 use clock::Times;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// So long no other service handles deadlines of a meeting that this one handles; they decide on one revision in any case.
+const CLAIM: Duration = Duration::from_secs(5);
 /// Deadlines that are read together.
 const DUE_MAX: u32 = 256;
 const RETRY: Duration = Duration::from_secs(1);
@@ -34,7 +36,8 @@ async fn once(service: &ServiceState) -> Result<(), CatalogError> {
     let times = service.clock.times();
     let latest_ms = times.now_ms.saturating_add(service.config.rules.deadline_max_ms());
     let due = DueTimers { now_ms: times.now_ms, latest_ms, held_ms: times.held_ms() };
-    let due = service.catalog.due_timers(due, DUE_MAX).await?;
+    let claim = Claim { by: service.config.claimant, lasts: CLAIM };
+    let due = service.catalog.claim_timers(claim, due, DUE_MAX).await?;
     let mut meetings: BTreeMap<Uuid, Vec<TimerRow>> = BTreeMap::new();
     for timer in due {
         meetings.entry(timer.meeting).or_default().push(timer);
@@ -46,7 +49,7 @@ async fn once(service: &ServiceState) -> Result<(), CatalogError> {
             tracing::warn!(meeting = %id, %error, "a deadline could not be kept; again");
         }
     }
-    let next_ms = service.catalog.next_timer(times.held_ms()).await?;
+    let next_ms = service.catalog.next_timer(claim.by, times.held_ms()).await?;
     let sleep_max = if times.held_ms().is_empty() { SLEEP_MAX } else { HELD_SLEEP_MAX };
     let left = next_ms.map_or(sleep_max, |at_ms| Duration::from_millis(at_ms.saturating_sub(service.now_ms())));
     let pause = if failed { RETRY } else { left.min(sleep_max) };

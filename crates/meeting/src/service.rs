@@ -34,6 +34,8 @@ pub struct MeetingService {
     tasks: JoinSet<()>,
     set_aside: watch::Receiver<SetAside>,
     operator: Operator,
+    catalog: Arc<dyn Catalog>,
+    claimant: Uuid,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,8 +100,9 @@ impl MeetingService {
         tasks.spawn(presence::run(Arc::clone(&service)));
         tasks.spawn(intake::run(Arc::clone(&service), group, requests));
         tasks.spawn(deadlines::run(Arc::clone(&service)));
+        let (catalog, claimant) = (Arc::clone(&service.catalog), service.config.claimant);
         tasks.spawn(deadlines::prune(service));
-        Ok(Self { tasks, set_aside, operator })
+        Ok(Self { tasks, set_aside, operator, catalog, claimant })
     }
 
     /// How many meetings and messages are set aside for an operator, as it changes.
@@ -121,9 +124,12 @@ impl MeetingService {
         }
     }
 
-    /// Stops all tasks at once: the next start continues what was under way.
+    /// Stops all tasks at once: the next start, or another service, continues what was under way.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
+        if let Err(error) = self.catalog.release_claims(self.claimant).await {
+            tracing::warn!(%error, "what this service had claimed waits until its claims end");
+        }
     }
 }
 

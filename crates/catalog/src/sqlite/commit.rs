@@ -258,9 +258,10 @@ fn push_engagements(batch: &mut Batch, engaged: &[Engagement]) {
 fn push_messages(batch: &mut Batch, messages: &[NewOutboxRow]) -> Result<(), CatalogError> {
     for some in messages.chunks(NAMES_PER_QUERY) {
         let properties: Vec<String> = some.iter().map(properties).collect::<Result<_, _>>()?;
-        batch.push("INSERT INTO outbox (topic, properties, body) ");
+        batch.push("INSERT INTO outbox (lane, topic, properties, body) ");
         batch.push_values(some.iter().zip(properties), |mut row, (message, properties)| {
-            row.push_bind(message.topic.clone()).push_bind(properties).push_bind(message.body.clone());
+            row.push_bind(message.lane.clone()).push_bind(message.topic.clone());
+            row.push_bind(properties).push_bind(message.body.clone());
         });
         batch.push("; ");
     }

@@ -5,7 +5,7 @@ use super::rows::{to_engagement_kind, to_i64, to_u64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use super::{SqliteCatalog, commit, meetings_list, set_aside};
 use crate::{
-    CatalogError, CatalogFuture, CommitError, DeviceState, DueTimers, Engagement, MeetingCommit, MeetingHead,
+    CatalogError, CatalogFuture, Claim, CommitError, DeviceState, DueTimers, Engagement, MeetingCommit, MeetingHead,
     MeetingPart, MeetingPartName, MeetingRow, Meetings, MeetingsPage, NewOutboxRow, OutboxRow, OutcomeRow,
     PastCallPlace, PastCallRow, SetAside, TimerRow, User, UserState,
 };
@@ -52,21 +52,49 @@ impl Meetings for SqliteCatalog {
         read!(self, conn => engagements_of(conn, &users))
     }
 
-    fn due_timers(&self, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>> {
-        read!(self, conn => due_timers(conn, &due, limit))
+    fn claim_timers(&self, claim: Claim, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>> {
+        Box::pin(async move {
+            let mut claims = self.claims.lock().await;
+            let others = claims.meetings_of_others(claim.by);
+            let timers = read!(self, conn => due_timers(conn, &due, &others, limit)).await?;
+            claims.claim_meetings(&claim, timers.iter().map(|timer| timer.meeting));
+            Ok(timers)
+        })
     }
 
-    fn next_timer(&self, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>> {
-        read!(self, conn => next_timer(conn, &held_ms))
+    fn next_timer(&self, by: Uuid, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>> {
+        Box::pin(async move {
+            let others = self.claims.lock().await.meetings_of_others(by);
+            read!(self, conn => next_timer(conn, &held_ms, &others)).await
+        })
     }
 
-    fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>> {
-        read!(self, conn => outbox(conn, after, limit))
+    fn claim_outbox(&self, claim: Claim, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>> {
+        Box::pin(async move {
+            let mut claims = self.claims.lock().await;
+            read!(self, conn => claims.outbox(conn, &claim, limit)).await
+        })
+    }
+
+    fn outbox_len(&self) -> CatalogFuture<'_, u64> {
+        read!(self, conn => outbox_len(conn))
     }
 
     fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()> {
         let ids = ids.to_vec();
-        write!(self, conn => outbox_sent(conn, &ids))
+        Box::pin(async move {
+            let sent = &ids;
+            write!(self, conn => outbox_sent(conn, sent)).await?;
+            self.claims.lock().await.gone(&ids);
+            Ok(())
+        })
+    }
+
+    fn release_claims(&self, by: Uuid) -> CatalogFuture<'_, ()> {
+        Box::pin(async move {
+            self.claims.lock().await.release(by);
+            Ok(())
+        })
     }
 
     fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()> {
@@ -76,7 +104,11 @@ impl Meetings for SqliteCatalog {
 
     fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()> {
         let reason = reason.to_owned();
-        write!(self, conn => set_aside::message(conn, id, &reason))
+        Box::pin(async move {
+            write!(self, conn => set_aside::message(conn, id, &reason)).await?;
+            self.claims.lock().await.gone(&[id]);
+            Ok(())
+        })
     }
 
     fn set_aside(&self) -> CatalogFuture<'_, SetAside> {
@@ -166,16 +198,18 @@ pub(super) async fn engagements_of(conn: &mut SqliteConnection, users: &[String]
 pub(super) async fn due_timers(
     conn: &mut SqliteConnection,
     DueTimers { now_ms, held_ms, latest_ms }: &DueTimers,
+    without: &[Uuid],
     limit: u32,
 ) -> Result<Vec<TimerRow>, Fault> {
     let due = "SELECT meeting, key, due_ms FROM timers \
         WHERE (due_ms <= $1 OR due_ms > $2) AND NOT (due_ms >= $3 AND due_ms < $4) \
-        ORDER BY due_ms, meeting, key LIMIT $5";
+        AND meeting NOT IN (SELECT value FROM json_each($5)) ORDER BY due_ms, meeting, key LIMIT $6";
     let rows: Vec<(String, String, i64)> = query_as(due)
         .bind(to_i64(*now_ms)?)
         .bind(to_i64(*latest_ms)?)
         .bind(to_i64(held_ms.start)?)
         .bind(to_i64(held_ms.end)?)
+        .bind(json_list(without))
         .bind(limit)
         .fetch_all(conn)
         .await?;
@@ -185,25 +219,44 @@ pub(super) async fn due_timers(
     timers.collect()
 }
 
-pub(super) async fn next_timer(conn: &mut SqliteConnection, held_ms: &Range<u64>) -> Result<Option<u64>, Fault> {
-    let next = "SELECT MIN(due_ms) FROM timers WHERE NOT (due_ms >= $1 AND due_ms < $2)";
-    let due: Option<i64> =
-        query_scalar(next).bind(to_i64(held_ms.start)?).bind(to_i64(held_ms.end)?).fetch_one(conn).await?;
+pub(super) async fn next_timer(
+    conn: &mut SqliteConnection,
+    held_ms: &Range<u64>,
+    without: &[Uuid],
+) -> Result<Option<u64>, Fault> {
+    let next = "SELECT due_ms FROM timers WHERE NOT (due_ms >= $1 AND due_ms < $2) \
+        AND meeting NOT IN (SELECT value FROM json_each($3)) ORDER BY due_ms LIMIT 1";
+    let due: Option<i64> = query_scalar(next)
+        .bind(to_i64(held_ms.start)?)
+        .bind(to_i64(held_ms.end)?)
+        .bind(json_list(without))
+        .fetch_optional(conn)
+        .await?;
     Ok(due.map(to_u64).transpose()?)
 }
 
-pub(super) async fn outbox(conn: &mut SqliteConnection, after: i64, limit: u32) -> Result<Vec<OutboxRow>, Fault> {
-    let rows: Vec<(i64, String, String, Vec<u8>)> =
-        query_as("SELECT id, topic, properties, body FROM outbox WHERE id > $1 ORDER BY id LIMIT $2")
+fn json_list(ids: &[Uuid]) -> String {
+    serde_json::Value::from_iter(ids.iter().map(Uuid::to_string)).to_string()
+}
+
+pub(super) async fn outbox(conn: &mut SqliteConnection, after: i64, limit: usize) -> Result<Vec<OutboxRow>, Fault> {
+    let rows: Vec<(i64, String, String, String, Vec<u8>)> =
+        query_as("SELECT id, lane, topic, properties, body FROM outbox WHERE id > $1 ORDER BY id LIMIT $2")
             .bind(after)
-            .bind(limit)
+            .bind(to_i64(limit as u64)?)
             .fetch_all(conn)
             .await?;
-    let messages = rows.into_iter().map(|(id, topic, properties, body)| {
+    let messages = rows.into_iter().map(|(id, lane, topic, properties, body)| {
         let properties = serde_json::from_str(&properties).map_err(|error| format!("its properties: {error}"));
-        OutboxRow { id, message: properties.map(|properties| NewOutboxRow { topic, properties, body }) }
+        let message = properties.map(|properties| NewOutboxRow { lane: lane.clone(), topic, properties, body });
+        OutboxRow { id, lane, message }
     });
     Ok(messages.collect())
+}
+
+pub(super) async fn outbox_len(conn: &mut SqliteConnection) -> Result<u64, Fault> {
+    let rows: i64 = query_scalar("SELECT COUNT(*) FROM outbox").fetch_one(conn).await?;
+    Ok(to_u64(rows)?)
 }
 
 pub(super) async fn outbox_sent(conn: &mut SqliteConnection, ids: &[i64]) -> Result<(), Fault> {

@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// More than read at a time: one that is given back is asked whether it still works before it is lent again, and a
 /// request that reads twice would wait for that.
@@ -84,7 +84,7 @@ async fn try_open(path: &Path) -> Result<SqliteCatalog, OpenError> {
     let health = Arc::<FileHealth>::default();
     let checkpoints = Checkpoints::start(checkpointer, Arc::clone(&health));
     let (revision, changes) = (watch::Sender::new(revision), watch::Sender::new(changes));
-    Ok(SqliteCatalog { writer, readers, revision, changes, health, checkpoints })
+    Ok(SqliteCatalog { writer, readers, revision, changes, health, checkpoints, claims: Mutex::default() })
 }
 
 /// The file holds secrets: only its owner may read it. SQLite gives its side files the same mode.

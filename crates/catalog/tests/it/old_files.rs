@@ -2,12 +2,14 @@
 
 use crate::Place;
 use catalog::contract::Store;
-use catalog::{Accounts, Catalog, EngagementKind, Kind, Meetings, Origin, SCHEMA_VERSION, Seeds, SqliteCatalog};
+use catalog::{Accounts, Catalog, Claim, EngagementKind, Kind, Meetings, Origin, SCHEMA_VERSION, Seeds, SqliteCatalog};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection, query, query_as, query_scalar, raw_sql};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+use uuid::Uuid;
 
 const ARCHIVES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data-directories");
 
@@ -161,4 +163,17 @@ async fn a_key_from_before_there_were_acts_in_meetings_opens_none_unless_an_owne
             expected.iter().map(|(key, scopes)| ((*key).to_owned(), (*scopes).to_owned())).collect::<Vec<_>>()
         );
     }
+}
+
+#[tokio::test]
+async fn messages_that_wait_in_an_old_outbox_are_in_the_lane_of_their_receiver_and_topic() {
+    const ROWS: &str = r#"INSERT INTO outbox (topic, properties, body) VALUES
+        ('down', '[["__qos","1"],["receiver","GID@@@\"a\""],["expiresAtMs","9"]]', x'07'),
+        ('down', '[]', x''), ('down', 'none', x'')"#;
+    let place = Place::new();
+    let catalog = SqliteCatalog::open(file_of(&BEFORE_TIMES_OF_MEETINGS, ROWS, &place).await).await.unwrap();
+    let claim = Claim { by: Uuid::nil(), lasts: Duration::from_secs(9) };
+    let rows = catalog.claim_outbox(claim, 10).await.unwrap();
+    let lanes: Vec<_> = rows.iter().map(|row| (row.lane.as_str(), row.message.is_ok())).collect();
+    assert_eq!(lanes, [("down GID@@@\"a\"", true), ("", true), ("", false)]);
 }

@@ -4,13 +4,14 @@ use crate::Place;
 use catalog::contract::Store;
 use catalog::limits::CONNECTIONS_REMEMBERED_MAX;
 use catalog::{
-    Accounts, Catalog, CatalogError, CommitError, Engagement, EngagementKind, Group, Health, MeetingChange,
+    Accounts, Catalog, CatalogError, Claim, CommitError, Engagement, EngagementKind, Group, Health, MeetingChange,
     MeetingCommit, Meetings, NewOutboxRow, OnlineEvent, OnlineKind, Presence, SCHEMA_VERSION, SqliteCatalog, Topics,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, query, query_scalar, raw_sql};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::time::Duration;
 use uuid::Uuid;
 
 async fn raw(place: &Place) -> SqliteConnection {
@@ -166,7 +167,7 @@ async fn what_the_first_schema_kept_is_there_after_the_migration() {
     let catalog = place.open().await;
     let row = catalog.meeting(id(1)).await.unwrap().unwrap();
     assert_eq!((row.revision, row.document.as_str(), row.parts.len(), row.ended), (7, "{\"whole\":1}", 0, false));
-    assert_eq!(catalog.next_timer(0..0).await.unwrap(), Some(5));
+    assert_eq!(catalog.next_timer(Uuid::nil(), 0..0).await.unwrap(), Some(5));
     let engagements = catalog.engagements_of(&["ann".to_owned(), "bob".to_owned()]).await.unwrap();
     assert_eq!(
         engagements.iter().map(|engagement| engagement.kind).collect::<Vec<_>>(),
@@ -186,10 +187,11 @@ fn id(number: u128) -> Uuid {
 async fn a_message_whose_row_cannot_be_read_says_so_and_hides_no_other() {
     let place = Place::new();
     let catalog = place.open().await;
-    let message = NewOutboxRow { topic: "t".to_owned(), properties: Vec::new(), body: Vec::new() };
+    let message = NewOutboxRow { lane: String::new(), topic: "t".to_owned(), properties: Vec::new(), body: Vec::new() };
     let outbox = vec![message.clone(), message.clone()];
     catalog.commit(MeetingCommit { outbox, ..MeetingCommit::default() }).await.unwrap();
     query("UPDATE outbox SET properties = 'none' WHERE id = 1").execute(&mut raw(&place).await).await.unwrap();
-    let rows = catalog.outbox(0, 10).await.unwrap();
+    let claim = Claim { by: Uuid::nil(), lasts: Duration::from_secs(9) };
+    let rows = catalog.claim_outbox(claim, 10).await.unwrap();
     assert!(rows[0].message.is_err() && rows[1].message == Ok(message));
 }

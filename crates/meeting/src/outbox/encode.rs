@@ -9,10 +9,10 @@ use signalling::signal::VERSION;
 use signalling::topics::{MEETING_DOWN, RING_DOWN, property};
 use signalling::{Down, Envelope, MeetingId, SignalId};
 
+/// In rows of the outbox that were written before they had a lane.
+const OLDER_RECEIVER: &str = "receiver";
 /// Absolute expiry, milliseconds since 1970; only in the outbox. On the queue it is the rest, in seconds.
 const EXPIRES_AT: &str = "expiresAtMs";
-/// The receiver, by whom rows are kept in order; only in the outbox.
-const RECEIVER: &str = "receiver";
 
 /// The row of a signal. `id` is the signal's: it stays the same however often the row is sent.
 pub(crate) fn row(send: OutgoingSignal, meeting: Option<MeetingId>, id: SignalId, now_ms: u64) -> NewOutboxRow {
@@ -23,7 +23,6 @@ pub(crate) fn row(send: OutgoingSignal, meeting: Option<MeetingId>, id: SignalId
         (property::CLEAN_SESSION.to_owned(), "false".to_owned()),
         (property::CONTENT_TYPE.to_owned(), "application/json".to_owned()),
         (EXPIRES_AT.to_owned(), send.expires_at_ms.to_string()),
-        (RECEIVER.to_owned(), send.to.0),
     ];
     if let Some((invitation, rev)) = send.collapse {
         properties.push((property::COLLAPSE_KEY.to_owned(), invitation.to_string()));
@@ -43,12 +42,7 @@ pub(crate) fn row(send: OutgoingSignal, meeting: Option<MeetingId>, id: SignalId
         ParentTopic::Ring => RING_DOWN,
         ParentTopic::Meeting => MEETING_DOWN,
     };
-    NewOutboxRow { topic: topic.to_owned(), properties, body }
-}
-
-/// Rows of one receiver are sent one after the other.
-pub(crate) fn receiver(row: &NewOutboxRow) -> &str {
-    row.properties.iter().find(|(name, _)| name == RECEIVER).map_or("", |(_, value)| value)
+    NewOutboxRow { lane: format!("{topic} {}", send.to), topic: topic.to_owned(), properties, body }
 }
 
 /// `None`: it has expired. The error: why it can never be a message.
@@ -61,7 +55,7 @@ pub(crate) fn message(row: &NewOutboxRow, times: Times) -> Result<Option<(TopicN
     if left_ms == 0 {
         return Ok(None);
     }
-    let own = |name: &str| name != EXPIRES_AT && name != RECEIVER;
+    let own = |name: &str| name != EXPIRES_AT && name != OLDER_RECEIVER;
     let mut properties: Vec<_> = row.properties.iter().filter(|(name, _)| own(name)).cloned().collect();
     properties.push((property::EXPIRY_S.to_owned(), left_ms.div_ceil(1_000).to_string()));
     let body = Bytes::copy_from_slice(&row.body);

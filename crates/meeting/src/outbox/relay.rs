@@ -2,7 +2,8 @@
 //! accepted.
 //!
 //! Each receiver and topic is a lane of its own: one that the queue refuses at the moment does not block another. A
-//! message that no queue ever accepts is set aside for an operator, and its lane continues.
+//! message that no queue ever accepts is set aside for an operator, and its lane continues. Lanes are claimed, so that
+//! several services share an outbox: one whose service has died goes on at another when its claim ends.
 //!
 //! An answer that is not stored may take its place in the lane, too ([`Answer`]): behind all that was stored before the
 //! relay got it.
@@ -11,18 +12,23 @@ use crate::commit::DecisionError;
 use crate::outbox::encode;
 use crate::set_aside;
 use crate::state::ServiceState;
-use catalog::{NewOutboxRow, OutboxRow};
+use catalog::{Claim, NewOutboxRow, OutboxRow};
 use queue::SendError;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 /// Rows that are read together.
 const READ_MAX: u32 = 256;
 /// Rows in memory; past it nothing is read until some are sent.
 const HELD_MAX: usize = 8_192;
+/// The lanes of a service that is gone wait for so long at most.
+const CLAIM: Duration = Duration::from_secs(6);
+/// How often claims are renewed, and the outbox is looked through for lanes that nobody has.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 const DELETE_EVERY: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(200);
 const RETRY_CATALOG: Duration = Duration::from_secs(1);
@@ -30,10 +36,13 @@ const RETRY_CATALOG: Duration = Duration::from_secs(1);
 /// Runs until it is dropped, or a lane has panicked: its messages are not sent, and must not be lost.
 pub(crate) async fn run(service: Arc<ServiceState>, mut answers: mpsc::Receiver<Answer>) {
     let mut relay = Relay::new(service);
+    relay.forget_earlier_claims().await;
     let mut look = true;
+    let mut renew = tokio::time::interval(LOOK_EVERY);
+    renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         if look && relay.has_room() {
-            look = relay.read().await;
+            look = relay.read(READ_MAX).await;
             if !look {
                 relay.take_answers();
             }
@@ -49,13 +58,17 @@ pub(crate) async fn run(service: Arc<ServiceState>, mut answers: mpsc::Receiver<
                 relay.answers.push(answer);
                 look = true;
             }
+            _ = renew.tick() => {
+                if relay.has_room() {
+                    look = true;
+                } else {
+                    relay.read(0).await;
+                }
+            }
             () = std::future::ready(()), if look && relay.has_room() => {}
         }
     }
 }
-
-/// Receiver and topic.
-type Lane = (String, String);
 
 /// An answer that is sent when all is sent that the outbox had for its receiver and topic before. It is lost with the
 /// process.
@@ -76,12 +89,10 @@ enum Item {
 
 struct Relay {
     service: Arc<ServiceState>,
-    /// The last row that was read.
-    after: i64,
     /// Those for whose lanes the outbox is to be read first.
     answers: Vec<Answer>,
-    waiting: HashMap<Lane, Vec<Item>>,
-    busy: HashSet<Lane>,
+    waiting: HashMap<String, Vec<Item>>,
+    busy: HashSet<String>,
     /// Items that wait or are being sent.
     held: usize,
     sending: JoinSet<Done>,
@@ -89,7 +100,7 @@ struct Relay {
 
 /// A lane has sent, or set aside, so many items.
 struct Done {
-    lane: Lane,
+    lane: String,
     items: usize,
 }
 
@@ -97,7 +108,6 @@ impl Relay {
     fn new(service: Arc<ServiceState>) -> Self {
         Self {
             service,
-            after: 0,
             answers: Vec::new(),
             waiting: HashMap::new(),
             busy: HashSet::new(),
@@ -110,11 +120,20 @@ impl Relay {
         self.held < HELD_MAX
     }
 
-    /// Returns whether there are more rows.
-    async fn read(&mut self) -> bool {
-        match self.service.catalog.outbox(self.after, READ_MAX).await {
+    /// What an earlier run of this service had is sent by this one.
+    async fn forget_earlier_claims(&self) {
+        while let Err(error) = self.service.catalog.release_claims(self.service.config.claimant).await {
+            tracing::warn!(%error, "claims of an earlier run cannot be ended; again");
+            tokio::time::sleep(RETRY_CATALOG).await;
+        }
+    }
+
+    /// Claims and takes rows. Returns whether there are more.
+    async fn read(&mut self, limit: u32) -> bool {
+        let claim = Claim { by: self.service.config.claimant, lasts: CLAIM };
+        match self.service.catalog.claim_outbox(claim, limit).await {
             Ok(rows) => {
-                let more = rows.len() >= READ_MAX as usize;
+                let more = rows.len() >= limit as usize;
                 self.take(rows);
                 more
             }
@@ -128,9 +147,7 @@ impl Relay {
 
     fn take(&mut self, rows: Vec<OutboxRow>) {
         let mut lanes = HashSet::new();
-        for OutboxRow { id, message } in rows {
-            self.after = id;
-            let lane = message.as_ref().map_or_else(|_| Lane::default(), lane_of);
+        for OutboxRow { id, lane, message } in rows {
             self.push(lane.clone(), Item::Row(id, message));
             lanes.insert(lane);
         }
@@ -140,19 +157,19 @@ impl Relay {
     /// All rows are read that were stored before these answers came.
     fn take_answers(&mut self) {
         for answer in std::mem::take(&mut self.answers) {
-            let lane = lane_of(&answer.row);
+            let lane = answer.row.lane.clone();
             self.push(lane.clone(), Item::Answer(answer));
             self.begin(lane);
         }
     }
 
-    fn push(&mut self, lane: Lane, item: Item) {
+    fn push(&mut self, lane: String, item: Item) {
         self.waiting.entry(lane).or_default().push(item);
         self.held += 1;
     }
 
     /// Sends the items of a lane, unless some of it are being sent.
-    fn begin(&mut self, lane: Lane) {
+    fn begin(&mut self, lane: String) {
         if self.busy.contains(&lane) {
             return;
         }
@@ -168,11 +185,7 @@ impl Relay {
     }
 }
 
-fn lane_of(row: &NewOutboxRow) -> Lane {
-    (encode::receiver(row).to_owned(), row.topic.clone())
-}
-
-async fn send_in_order(service: Arc<ServiceState>, lane: Lane, items: Vec<Item>) -> Done {
+async fn send_in_order(service: Arc<ServiceState>, lane: String, items: Vec<Item>) -> Done {
     let done = Done { lane, items: items.len() };
     for item in items {
         match item {

@@ -59,6 +59,37 @@ async fn what_was_committed_and_not_sent_is_sent_by_the_next_start() {
 }
 
 #[tokio::test]
+async fn two_services_on_one_catalog_send_everything_once() {
+    let mut world = World::new().await;
+    world.is_joined().await;
+    for _ in 0..8 {
+        let meeting = world.in_call().await;
+        world.ask("alice.phone", meeting, UpBody::Leave {}).await;
+        world.ask("bob.phone", meeting, UpBody::Leave {}).await;
+        world.settle().await;
+        for client in ["alice.phone", "bob.phone", "bob.laptop"] {
+            world.take_all(client);
+        }
+    }
+    assert_eq!(world.repeats(), 0);
+}
+
+#[tokio::test]
+async fn what_a_service_that_dies_had_to_send_is_sent_by_another_that_goes_on() {
+    let mut world = World::new().await;
+    world.let_sends_hang();
+    let meeting = world.call("alice.phone", &["bob"]).await;
+    let catalog = std::sync::Arc::clone(&world.catalog);
+    until("it is committed", async || catalog.meeting(meeting.0).await.unwrap().is_some()).await;
+    world.is_joined().await;
+    world.loses_the_first();
+    world.expect("alice.phone", "admitted").await;
+    world.expect("bob.phone", "invitation").await;
+    world.expect("bob.laptop", "invitation").await;
+    assert_eq!(world.rest("bob.phone").await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_request_that_came_while_the_service_was_down_is_handled_by_the_next_start() {
     let mut world = World::new().await;
     world.crash().await;

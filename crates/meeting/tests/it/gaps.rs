@@ -50,7 +50,7 @@ impl Call {
             End::BeforeSends => until("it is committed", async || catalog.handled(request.0).await.unwrap()).await,
             End::BeforeAcks => {
                 until("it is committed", async || catalog.handled(request.0).await.unwrap()).await;
-                until("all is sent", async || catalog.outbox(0, 1).await.unwrap().is_empty()).await;
+                until("all is sent", async || catalog.outbox_len().await.unwrap() == 0).await;
             }
         }
     }

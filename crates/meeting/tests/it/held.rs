@@ -194,9 +194,11 @@ impl Meetings for Held {
         fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
         fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
         fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
-        fn due_timers(&self, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
-        fn next_timer(&self, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>>;
-        fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
+        fn claim_timers(&self, claim: Claim, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
+        fn next_timer(&self, by: Uuid, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>>;
+        fn claim_outbox(&self, claim: Claim, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
+        fn outbox_len(&self) -> CatalogFuture<'_, u64>;
+        fn release_claims(&self, by: Uuid) -> CatalogFuture<'_, ()>;
         fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
         fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;
         fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()>;

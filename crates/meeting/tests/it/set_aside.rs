@@ -4,6 +4,7 @@ use crate::world::{World, client_id, now_ms, until};
 use catalog::{Catalog as _, MeetingChange, MeetingCommit, Meetings, NewOutboxRow, SetAside};
 use signalling::topics::{MEETING_DOWN, RING_DOWN, property};
 use signalling::{DownBody, Media, MeetingId, RefusalCode, UpBody};
+use uuid::Uuid;
 
 impl World {
     /// What stands in the catalog for the meeting is no document any more.
@@ -32,7 +33,7 @@ async fn a_meeting_that_cannot_be_read_does_not_stop_the_start_and_binds_nobody(
     world.spoil(spoilt).await;
     world.start().await;
     assert_eq!(*world.set_aside().borrow(), SetAside { meetings: 1, messages: 0 });
-    assert_eq!(world.catalog.next_timer(0..0).await.unwrap(), None, "it wakes nobody");
+    assert_eq!(world.catalog.next_timer(Uuid::nil(), 0..0).await.unwrap(), None, "it wakes nobody");
     assert!(world.state("bob.phone").await.call.is_none());
     world.ask("bob.phone", spoilt, UpBody::Join {}).await;
     world.expect("bob.phone", "refused").await;
@@ -72,13 +73,18 @@ async fn who_leaves_or_creates_a_meeting_that_is_set_aside_gets_an_answer() {
 #[tokio::test]
 async fn a_message_that_no_queue_takes_is_set_aside_and_the_next_of_its_receiver_is_sent() {
     let mut world = World::new().await;
-    let properties = [("receiver", client_id("bob.phone")), ("expiresAtMs", (now_ms() + 60_000).to_string())];
+    let properties = [("expiresAtMs", (now_ms() + 60_000).to_string())];
     let properties: Vec<_> = properties.map(|(name, value)| (name.to_owned(), value)).into();
+    let lane = |topic: &str| format!("{topic} {}", client_id("bob.phone"));
     let too_large = vec![0; queue::limits::BODY_BYTES_MAX + 1];
-    let row = NewOutboxRow { topic: RING_DOWN.to_owned(), properties, body: too_large };
+    let row = NewOutboxRow { lane: lane(RING_DOWN), topic: RING_DOWN.to_owned(), properties, body: too_large };
     let nameless = NewOutboxRow { topic: String::new(), body: Vec::new(), ..row.clone() };
     let endless = vec![(property::QOS.to_owned(), "1".to_owned())];
-    for row in [NewOutboxRow { topic: MEETING_DOWN.to_owned(), properties: endless, ..row.clone() }, nameless, row] {
+    for row in [
+        NewOutboxRow { lane: lane(MEETING_DOWN), topic: MEETING_DOWN.to_owned(), properties: endless, ..row.clone() },
+        nameless,
+        row,
+    ] {
         world.put_into_outbox(row).await;
     }
     world.ringing().await;

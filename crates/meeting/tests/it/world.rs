@@ -137,6 +137,8 @@ pub(crate) struct World {
     key_pem: String,
     public_key: Vec<u8>,
     service: Option<MeetingService>,
+    /// A second one, on the same catalog and queue.
+    other: Option<MeetingService>,
     acks_hang: Arc<AtomicBool>,
     sends_hang: Arc<AtomicBool>,
     sends_panic: Arc<AtomicBool>,
@@ -205,6 +207,7 @@ impl World {
             key_pem,
             public_key,
             service: None,
+            other: None,
             acks_hang: Arc::default(),
             sends_hang: Arc::default(),
             sends_panic: Arc::default(),
@@ -253,6 +256,27 @@ impl World {
     }
 
     pub(crate) async fn start(&mut self) {
+        self.service = Some(self.new_service().await);
+    }
+
+    /// Another service works beside the first one.
+    pub(crate) async fn is_joined(&mut self) {
+        self.config.claimant = Uuid::from_u128(2);
+        self.other = Some(self.new_service().await);
+    }
+
+    /// The first service dies, and knows nothing of it.
+    pub(crate) fn loses_the_first(&mut self) {
+        self.sends_hang.store(false, Ordering::SeqCst);
+        self.service = self.other.take();
+    }
+
+    /// Messages that were sent more than once.
+    pub(crate) fn repeats(&self) -> usize {
+        self.delivered.len() - self.seen.len()
+    }
+
+    async fn new_service(&self) -> MeetingService {
         let queue = InterruptibleQueue {
             engine: self.engine.clone(),
             acks_hang: Arc::clone(&self.acks_hang),
@@ -270,7 +294,7 @@ impl World {
         let (catalog, rtc) = (Arc::new(catalog), Arc::new(self.rtc.clone()));
         let started =
             MeetingService::start(self.config.clone(), self.clock.clone(), Arc::new(queue), catalog, rtc, signer).await;
-        self.service = Some(started.unwrap());
+        started.unwrap()
     }
 
     /// Of the service's group: how often a message is handed out.
@@ -509,7 +533,7 @@ impl World {
     pub(crate) async fn settle(&mut self) {
         self.until_handled().await;
         let catalog = Arc::clone(&self.catalog);
-        until("the outbox is sent", async || catalog.outbox(0, 1).await.unwrap().is_empty()).await;
+        until("the outbox is sent", async || catalog.outbox_len().await.unwrap() == 0).await;
         while self.fetch(Duration::ZERO).await {}
     }
 
