@@ -19,7 +19,7 @@ use commitlog::{Log, Need, NewRecord, Options, Part};
 use crate::atomic_ack::{AckRecord, AtomicAck};
 use crate::error::{AckError, AdminError, ReceiveError, SendError};
 use crate::limits::{BODY_BYTES_MAX, INVISIBLE_MAX};
-use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TagFilter};
+use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TagFilter, TopicType};
 use crate::names::{GroupName, TopicName};
 use crate::queue::{BoxFuture, Queue};
 
@@ -72,6 +72,7 @@ cases![cases:
     creating_what_exists_changes_nothing,
     what_does_not_exist_is_refused_by_name,
     what_passes_a_limit_is_refused,
+    a_topic_takes_messages_of_its_own_type_alone,
 ];
 
 cases![atomic_ack_cases:
@@ -193,6 +194,8 @@ async fn a_message_arrives_as_it_was_sent(scene: Scene) {
         properties: vec![("name".to_owned(), " {\"json\": \"😀\"} ".to_owned()), ("empty".to_owned(), String::new())],
         body: vec![0, 159, 146, 150].into(),
         born_ms: 1_700_000_000_123,
+        client_message_id: Some("0102".to_owned()),
+        ..Message::default()
     };
     let id = scene.queue().send_wait(&scene.topic, message.clone()).await.expect("send");
     let delivery = scene.receive_one(LONG).await;
@@ -358,6 +361,19 @@ async fn what_passes_a_limit_is_refused(scene: Scene) {
     let largest = Message { body: vec![7; BODY_BYTES_MAX].into(), ..Message::default() };
     scene.send(largest.clone()).await;
     assert_eq!(scene.receive_one(LONG).await.message, largest);
+}
+
+async fn a_topic_takes_messages_of_its_own_type_alone(scene: Scene) {
+    let grouped = Message { message_group: Some("group".to_owned()), ..text("grouped") };
+    let delayed = Message { deliver_at_ms: Some(1), ..text("delayed") };
+    for (message, message_type) in [(grouped, TopicType::Fifo), (delayed, TopicType::Delay)] {
+        let (topic, topic_type) = (scene.topic.clone(), TopicType::Normal);
+        let refused = scene.queue().send_wait(&scene.topic, message).await;
+        assert_eq!(refused, Err(SendError::WrongType { topic, topic_type, message_type }));
+    }
+    scene.expect_nothing().await;
+    let again = scene.queue().create_topic_of(scene.topic.clone(), TopicType::Normal).await;
+    assert_eq!(again, Ok(()));
 }
 
 async fn no_other_log_is_taken_for_the_engines_own(scene: Scene) {

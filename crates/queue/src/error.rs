@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::message::MessageId;
+use crate::message::{MessageId, TopicType};
 use crate::names::{GroupName, TopicName};
 
 /// The queue cannot serve at the moment, or any more.
@@ -27,10 +27,21 @@ pub enum SendError {
     UnknownTopic(TopicName),
     #[error("the message is not allowed: {0}")]
     Invalid(InvalidMessage),
+    #[error("topic {topic} is of type {topic_type}, the message is of type {message_type}: {}", remedy(*topic_type))]
+    WrongType { topic: TopicName, topic_type: TopicType, message_type: TopicType },
     #[error("topic {0} holds as many messages as it may: let its groups consume them")]
     TopicFull(TopicName),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+fn remedy(topic_type: TopicType) -> &'static str {
+    match topic_type {
+        TopicType::Normal => "send it without message group and delivery time",
+        TopicType::Fifo => "send it with a message group",
+        TopicType::Delay => "send it with a delivery time",
+        TopicType::Transaction => "send it in a transaction",
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -49,6 +60,14 @@ pub enum InvalidMessage {
     Tag,
     #[error("property {0:?} has a control character")]
     PropertyCharacter(String),
+    #[error("its message group must have 1 to {max} bytes and no control character")]
+    MessageGroup { max: usize },
+    #[error("its client message id must have 1 to {max} bytes and no control character")]
+    ClientMessageId { max: usize },
+    #[error("it has a message group and a delivery time: only one of them is possible")]
+    TwoTypes,
+    #[error("its delivery time is {ahead_ms} ms ahead, at most {max_ms} are allowed")]
+    DeliveryTime { ahead_ms: u64, max_ms: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -90,6 +109,10 @@ pub enum AdminError {
     GroupName(GroupName),
     #[error("topic {0} does not exist")]
     UnknownTopic(TopicName),
+    #[error("topic {topic} exists and is of type {is}: a topic keeps its type")]
+    OtherType { topic: TopicName, is: TopicType },
+    #[error("this queue has no topics of type {0}")]
+    UnsupportedType(TopicType),
     #[error("{0} is no id of a message")]
     MessageId(MessageId),
     #[error(transparent)]

@@ -5,10 +5,10 @@
 use commitlog::{Position, ReplayedRecord};
 
 use crate::records::{
-    decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry, decode_message, decode_name,
-    decode_topic_id, encode_group, encode_hand_outs, encode_message_head, kind, owns,
+    Place, decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry, decode_message, decode_name,
+    decode_topic_id, decode_typed_topic, encode_group, encode_hand_outs, encode_message, encode_topic, kind, owns,
 };
-use crate::{Engine, EngineOptions};
+use crate::{Engine, EngineOptions, TopicType};
 
 /// The bytes are records: kind, owner, payload length (u16, big-endian), payload. Encoding what was decoded of one
 /// gives the same bytes, and a recovery applies or refuses them, whatever their order.
@@ -32,9 +32,10 @@ pub fn records(bytes: &[u8]) {
 fn check(kind: u8, payload: &[u8]) {
     let written = match kind {
         kind::TOPIC => decode_name(payload).map(|name| name.as_bytes().to_vec()),
+        kind::TYPED_TOPIC => decode_typed_topic(payload).map(|(topic_type, name)| encode_topic(name, topic_type).1),
         kind::GROUP => decode_group(payload).map(|(options, name)| encode_group(options, name)),
         kind::SUBSCRIPTION => decode_topic_id(payload).map(|id| id.0.to_le_bytes().to_vec()),
-        kind::MESSAGE => return check_message(payload),
+        kind::MESSAGE | kind::MESSAGE_WITH_MORE => return check_message(kind, payload),
         kind::HAND_OUT => decode_hand_outs(payload).map(|list| encode_hand_outs(list.into_iter())),
         kind::ACK => decode_acks(payload).map(|list| list.into_iter().flat_map(Position::to_bytes).collect()),
         kind::CURSOR => decode_cursor(payload).map(|cursor| cursor.to_bytes().to_vec()),
@@ -44,14 +45,16 @@ fn check(kind: u8, payload: &[u8]) {
     assert!(written.is_err() || written.is_ok_and(|written| payload.starts_with(&written)), "{kind:#x}");
 }
 
-fn check_message(payload: &[u8]) {
-    let entry = decode_index_entry(payload);
-    let Ok(message) = decode_message(payload.to_vec()) else { return };
-    let entry = entry.expect("the entry is the beginning of the message");
-    assert_eq!((entry.tag.as_deref(), entry.bytes), (message.tag.as_deref(), payload.len()));
-    let mut written = encode_message_head(&message, entry.stored);
-    written.extend_from_slice(&message.body);
-    assert_eq!(written, payload);
+fn check_message(kind: u8, payload: &[u8]) {
+    let entry = decode_index_entry(kind, payload);
+    let Ok(message) = decode_message(kind, payload.to_vec()) else { return };
+    let (entry, place) = entry.expect("the entry is the beginning of the message");
+    assert_eq!((entry.tag.as_deref(), entry.bytes()), (message.tag.as_deref(), payload.len()));
+    if message.topic_type() != TopicType::Normal && place == Place::Own || kind == kind::MESSAGE {
+        let mut written = encode_message(&message, entry.stored, place).head;
+        written.extend_from_slice(&message.body);
+        assert_eq!(written, payload);
+    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ pub use engine::{Engine, EngineOptions, LOOK_MAX, Look, RecoverError, Recovery, 
 pub use error::{AckError, AdminError, InvalidMessage, ReceiveError, SendError, Unavailable};
 pub use message::{
     Delivery, GroupOptions, GroupProgress, Message, MessageId, Receipt, ReceiveRequest, TagFilter, TopicDescription,
+    TopicType,
 };
 pub use names::{DEAD_LETTER_PREFIX, GroupName, NAME_BYTES_MAX, NameError, TopicName};
 pub use queue::{BoxFuture, NotTaken, Queue, SendDone};

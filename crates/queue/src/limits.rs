@@ -10,6 +10,13 @@ pub const PROPERTIES_MAX: usize = 128;
 pub const PROPERTY_BYTES_MAX: usize = 16 << 10;
 /// Keys of one message; together with the tag they have at most `PROPERTY_BYTES_MAX` bytes.
 pub const KEYS_MAX: usize = 64;
+/// Longest name of a message group, in bytes.
+pub const MESSAGE_GROUP_BYTES_MAX: usize = 64;
+/// Longest message id of a sender's own, in bytes.
+pub const CLIENT_MESSAGE_ID_BYTES_MAX: usize = 128;
+/// How far ahead a delivery time may lie, if the engine is not told otherwise, and the most that it can be told.
+pub const DELAY: Duration = Duration::from_secs(24 * 3600);
+pub const DELAY_MAX: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Deliveries of one receive.
 pub const RECEIVE_MAX: usize = 32;
 /// Bodies of one receive: it ends early, but never empty, when the next message would pass this.

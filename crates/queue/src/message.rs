@@ -9,6 +9,37 @@ use bytes::Bytes;
 
 use crate::names::{GroupName, TopicName};
 
+/// What a topic does with its messages. Each takes messages of its own type alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TopicType {
+    #[default]
+    Normal,
+    /// Messages have a group. Those of one message group are handed out in their order, to each consumer group one at a time.
+    Fifo,
+    /// Messages are handed out from their delivery time on.
+    Delay,
+    /// Messages are handed out once their sender has committed them. No engine offers it yet.
+    Transaction,
+}
+
+impl TopicType {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Fifo => "fifo",
+            Self::Delay => "delay",
+            Self::Transaction => "transaction",
+        }
+    }
+}
+
+impl fmt::Display for TopicType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A message as its sender created it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
@@ -20,9 +51,26 @@ pub struct Message {
     pub body: Bytes,
     /// When the sender created it, milliseconds since 1970.
     pub born_ms: u64,
+    /// Makes it one of a topic of type [`TopicType::Fifo`]: those of one message group are handed out in their order.
+    pub message_group: Option<String>,
+    /// Makes it one of a topic of type [`TopicType::Delay`]: it is handed out from then on, milliseconds since 1970. A time in
+    /// the past means at once.
+    pub deliver_at_ms: Option<u64>,
+    /// The sender's own name for it, which comes back unchanged.
+    pub client_message_id: Option<String>,
 }
 
 impl Message {
+    /// Returns the type of the topics that take this message.
+    #[must_use]
+    pub fn topic_type(&self) -> TopicType {
+        match (&self.message_group, self.deliver_at_ms) {
+            (Some(_), _) => TopicType::Fifo,
+            (None, Some(_)) => TopicType::Delay,
+            (None, None) => TopicType::Normal,
+        }
+    }
+
     /// Returns the value of the first property with that name.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&str> {
@@ -139,6 +187,7 @@ impl Default for GroupOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicDescription {
     pub topic: TopicName,
+    pub topic_type: TopicType,
     /// Messages that at least one group has still to consume, or that no group has received yet.
     pub messages: u64,
     /// What they take of the engine's store, as far as it knows.

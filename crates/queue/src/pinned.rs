@@ -6,11 +6,11 @@
 use commitlog::Position;
 
 use crate::ids::WallMs;
-use crate::message::{GroupOptions, Message};
+use crate::message::{GroupOptions, Message, TopicType};
 use crate::records::{
-    IndexEntry, RECORD_KINDS, decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry,
-    decode_indexed_message, decode_message, decode_topic_id, encode_group, encode_hand_outs, encode_indexed_message,
-    encode_message_head, kind,
+    EncodedMessage, GroupKey, IndexEntry, Place, RECORD_KINDS, decode_acks, decode_cursor, decode_group,
+    decode_hand_outs, decode_index_entry, decode_indexed_message, decode_message, decode_topic_id, decode_typed_topic,
+    encode_group, encode_hand_outs, encode_indexed_message, encode_message, encode_topic, kind,
 };
 
 /// Version 1, stored at 0x0a00, made at 0x0b00, tag `t`, keys `k1` and `k2`, property `n`=`v`, and the body `body`.
@@ -27,6 +27,7 @@ fn message() -> Message {
         properties: vec![(text("n"), text("v"))],
         body: b"body".as_slice().into(),
         born_ms: 0x0b00,
+        ..Message::default()
     }
 }
 
@@ -42,11 +43,12 @@ fn kinds_keep_their_numbers() {
 fn a_message_keeps_its_bytes() {
     let plain = Message { keys: vec![], tag: None, properties: vec![], ..message() };
     for (message, bytes) in [(message(), MESSAGE), (plain, PLAIN)] {
-        let head = encode_message_head(&message, WallMs(0x0a00));
+        let EncodedMessage { kind, head, .. } = encode_message(&message, WallMs(0x0a00), Place::Own);
         assert_eq!([&head[..], b"body"].concat(), bytes);
-        let entry = decode_index_entry(bytes).unwrap();
+        assert_eq!(kind, kind::MESSAGE);
+        let (entry, _) = decode_index_entry(kind, bytes).unwrap();
         assert_eq!((entry.stored, entry.tag.as_deref()), (WallMs(0x0a00), message.tag.as_deref()));
-        assert_eq!(decode_message(bytes.to_vec()), Ok(message));
+        assert_eq!(decode_message(kind, bytes.to_vec()), Ok(message));
     }
 }
 
@@ -63,7 +65,49 @@ fn groups_subscriptions_hand_outs_and_acknowledgements_keep_their_bytes() {
     assert_eq!(decode_acks(b"\x40\x01\0\0\0\0\0\0").unwrap(), [Position(0x0140)]);
     assert_eq!(decode_cursor(b"\x40\x01\0\0\0\0\0\0"), Ok(Position(0x0140)));
     assert!(decode_cursor(b"\x40\x01\0\0\0\0\0\0\0").is_err());
-    let entry = IndexEntry { tag: Some("t".into()), bytes: 0x0102, stored: WallMs(0x0a00) };
-    assert_eq!(encode_indexed_message(&entry), b"\x02\x01\0\0\x00\x0a\0\0\0\0\0\0\x01\x01\0t");
-    assert_eq!(decode_indexed_message(&encode_indexed_message(&entry)), Ok(entry));
+    let entry = IndexEntry::new(Some("t".into()), 0x0102, WallMs(0x0a00), None);
+    let bytes = b"\x02\x01\0\0\x00\x0a\0\0\0\0\0\0\x01\x01\0t".to_vec();
+    assert_eq!(encode_indexed_message(&entry, Place::Own), (kind::INDEXED_MESSAGE, bytes.clone()));
+    assert_eq!(decode_indexed_message(kind::INDEXED_MESSAGE, &bytes), Ok((entry, Place::Own)));
+}
+
+/// Version 1, in the line at its own position, stored at 0x0a00, made at 0x0b00, no delivery time, message group `g`, client id `i`; tag and
+/// the rest as of [`MESSAGE`].
+const GROUPED: &[u8] = b"\x01\x00\x00\x0a\0\0\0\0\0\0\x00\x0b\0\0\0\0\0\0\x00\x01\x01\0g\x01\x01\0i\x01\x01\0t\
+    \x02\0\x02\0k1\x02\0k2\x01\0\x01\0n\x01\0vbody";
+/// Waits until 0x0c00, and has nothing else but a body.
+const DELAYED: &[u8] = b"\x01\x01\x00\x0a\0\0\0\0\0\0\x00\x0b\0\0\0\0\0\0\x01\x00\x0c\0\0\0\0\0\0\0\0\0\0\0\0\0body";
+
+#[test]
+fn typed_topics_and_messages_with_more_keep_their_bytes() {
+    assert_eq!((kind::TYPED_TOPIC, kind::MESSAGE_WITH_MORE, kind::INDEXED_WITH_MORE), (0x29, 0x2a, 0x2c));
+    for (topic_type, bytes) in [(TopicType::Fifo, b"\x01topic"), (TopicType::Delay, b"\x02topic")] {
+        assert_eq!(encode_topic("topic", topic_type), (kind::TYPED_TOPIC, bytes.to_vec()));
+        assert_eq!(decode_typed_topic(bytes), Ok((topic_type, "topic")));
+    }
+    assert_eq!(encode_topic("topic", TopicType::Normal), (kind::TOPIC, b"topic".to_vec()));
+    let name = |name: &str| Some(name.to_owned());
+    let grouped = Message { message_group: name("g"), client_message_id: name("i"), ..message() };
+    let plain = Message { keys: vec![], tag: None, properties: vec![], ..message() };
+    let delayed = Message { deliver_at_ms: Some(0x0c00), ..plain };
+    for (message, place, bytes) in [(grouped, Place::Own, GROUPED), (delayed, Place::Due(WallMs(0x0c00)), DELAYED)] {
+        let EncodedMessage { kind, head, entry } = encode_message(&message, WallMs(0x0a00), place);
+        assert_eq!((kind, [&head[..], b"body"].concat()), (kind::MESSAGE_WITH_MORE, bytes.to_vec()));
+        assert_eq!(decode_index_entry(kind, bytes), Ok((entry, place)));
+        assert_eq!(decode_message(kind, bytes.to_vec()), Ok(message));
+    }
+}
+
+#[test]
+fn indexed_messages_with_more_keep_their_bytes() {
+    let grouped = IndexEntry::new(Some("t".into()), 0x0102, WallMs(0x0a00), Some(GroupKey::of("g")));
+    let delayed = IndexEntry::new(None, 0x0102, WallMs(0x0c00), None);
+    let cases = [
+        (grouped, Place::Own, &b"\0\0\0\0\0\0\0\0\0\x02\x01\0\0\x00\x0a\0\0\0\0\0\0\x06\x26\x0c\xe2\x01\x01\0t"[..]),
+        (delayed, Place::Due(WallMs(0x0c00)), b"\x01\x00\x0c\0\0\0\0\0\0\x02\x01\0\0\x00\x0c\0\0\0\0\0\0\0\0\0\0\0"),
+    ];
+    for (entry, place, bytes) in cases {
+        assert_eq!(encode_indexed_message(&entry, place), (kind::INDEXED_WITH_MORE, bytes.to_vec()));
+        assert_eq!(decode_indexed_message(kind::INDEXED_WITH_MORE, bytes), Ok((entry, place)));
+    }
 }

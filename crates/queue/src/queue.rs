@@ -10,7 +10,9 @@ use tokio::sync::oneshot;
 
 use crate::atomic_ack::AtomicAck;
 use crate::error::{AckError, AdminError, ReceiveError, SendError, Unavailable};
-use crate::message::{Delivery, GroupOptions, Message, MessageId, Receipt, ReceiveRequest, TopicDescription};
+use crate::message::{
+    Delivery, GroupOptions, Message, MessageId, Receipt, ReceiveRequest, TopicDescription, TopicType,
+};
 use crate::names::{GroupName, TopicName};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -54,8 +56,18 @@ pub trait Queue: Send + Sync {
     /// is returned.
     fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>>;
 
-    /// Creates the topic if there is none of that name; durable when it completes.
+    /// Creates the topic, of type [`TopicType::Normal`], if there is none of that name; durable when it completes. One that
+    /// exists is left as it is, whatever its type.
     fn create_topic(&self, topic: TopicName) -> BoxFuture<'_, Result<(), AdminError>>;
+
+    /// Creates the topic of this type if there is none of that name; durable when it completes. One that exists must be
+    /// of this type.
+    fn create_topic_of(&self, topic: TopicName, topic_type: TopicType) -> BoxFuture<'_, Result<(), AdminError>> {
+        match topic_type {
+            TopicType::Normal => self.create_topic(topic),
+            other => Box::pin(async move { Err(AdminError::UnsupportedType(other)) }),
+        }
+    }
 
     /// Creates the group, or changes its options; durable when it completes. A group belongs to a topic from its first
     /// receive there, and starts at the oldest message that the topic still holds.

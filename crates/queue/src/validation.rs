@@ -1,12 +1,15 @@
 //! Validation of a message against the limits. Pure.
 
 use crate::error::InvalidMessage;
-use crate::limits::{BODY_BYTES_MAX, KEYS_MAX, PROPERTIES_MAX, PROPERTY_BYTES_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, CLIENT_MESSAGE_ID_BYTES_MAX, KEYS_MAX, MESSAGE_GROUP_BYTES_MAX, PROPERTIES_MAX, PROPERTY_BYTES_MAX,
+};
 use crate::message::Message;
 
 pub(crate) fn validate(message: &Message) -> Result<(), InvalidMessage> {
     validate_body(message)?;
     validate_tag_and_keys(message)?;
+    validate_names(message)?;
     validate_properties(message)
 }
 
@@ -27,6 +30,20 @@ fn validate_tag_and_keys(message: &Message) -> Result<(), InvalidMessage> {
     }
     let spelt = |tag: &str| !tag.trim().is_empty() && !tag.contains(|c: char| c == '|' || c.is_control());
     if tag.is_none_or(spelt) { Ok(()) } else { Err(InvalidMessage::Tag) }
+}
+
+fn validate_names(message: &Message) -> Result<(), InvalidMessage> {
+    let fits = |text: &Option<String>, max| {
+        text.as_ref().is_none_or(|text| (1..=max).contains(&text.len()) && !text.contains(char::is_control))
+    };
+    if !fits(&message.message_group, MESSAGE_GROUP_BYTES_MAX) {
+        return Err(InvalidMessage::MessageGroup { max: MESSAGE_GROUP_BYTES_MAX });
+    }
+    if !fits(&message.client_message_id, CLIENT_MESSAGE_ID_BYTES_MAX) {
+        return Err(InvalidMessage::ClientMessageId { max: CLIENT_MESSAGE_ID_BYTES_MAX });
+    }
+    let is_of_two_types = message.message_group.is_some() && message.deliver_at_ms.is_some();
+    if is_of_two_types { Err(InvalidMessage::TwoTypes) } else { Ok(()) }
 }
 
 fn validate_properties(message: &Message) -> Result<(), InvalidMessage> {
@@ -64,6 +81,10 @@ mod tests {
             (Message { tag: Some(large.clone()), ..empty.clone() }, "tag and keys"),
             (Message { tag: Some("a|b".to_owned()), ..empty.clone() }, "tag"),
             (Message { tag: Some("  ".to_owned()), ..empty.clone() }, "tag"),
+            (Message { message_group: Some("x".repeat(65)), ..empty.clone() }, "message group must have 1 to 64"),
+            (Message { message_group: Some(String::new()), ..empty.clone() }, "message group"),
+            (Message { client_message_id: Some("a\nb".to_owned()), ..empty.clone() }, "client message id"),
+            (Message { message_group: Some("g".to_owned()), deliver_at_ms: Some(1), ..empty.clone() }, "only one"),
         ];
         for (message, words) in cases {
             let refusal = validate(&message).map_err(|error| error.to_string());
@@ -78,7 +99,9 @@ mod tests {
             tag: Some("two words".to_owned()),
             properties: vec![("json".to_owned(), " {\"😀\": \"\"} ".to_owned()); 128],
             body: vec![0; BODY_BYTES_MAX].into(),
-            born_ms: 0,
+            message_group: Some("g".repeat(64)),
+            client_message_id: Some("i".repeat(128)),
+            ..Message::default()
         };
         assert_eq!(validate(&message), Ok(()));
         assert_eq!(validate(&Message::default()), Ok(()));

@@ -78,7 +78,7 @@ pub(crate) fn to_queue(message: &Message, sender: &Sender<'_>) -> Option<(TopicN
     put(name::COLLAPSE_KEY, message.collapse.as_ref().map(|collapse| collapse.key.to_string()));
     put(name::COLLAPSE_VERSION, message.collapse.as_ref().map(|collapse| collapse.version.to_string()));
     let body = Bytes::copy_from_slice(&message.payload);
-    Some((topic, queue::Message { keys: Vec::new(), tag: None, properties, body, born_ms: message.arrived_ms }))
+    Some((topic, queue::Message { properties, body, born_ms: message.arrived_ms, ..queue::Message::default() }))
 }
 
 fn user_properties_json(properties: Properties<'_>) -> Option<String> {

@@ -59,5 +59,5 @@ pub(crate) fn message(row: &NewOutboxRow, times: Times) -> Result<Option<(TopicN
     let mut properties: Vec<_> = row.properties.iter().filter(|(name, _)| own(name)).cloned().collect();
     properties.push((property::EXPIRY_S.to_owned(), left_ms.div_ceil(1_000).to_string()));
     let body = Bytes::copy_from_slice(&row.body);
-    Ok(Some((topic, Message { keys: Vec::new(), tag: None, properties, body, born_ms: times.now_ms })))
+    Ok(Some((topic, Message { properties, body, born_ms: times.now_ms, ..Message::default() })))
 }

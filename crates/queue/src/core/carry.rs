@@ -48,7 +48,7 @@ impl Core {
     ) -> impl Iterator<Item = (Position, usize)> + '_ {
         let topic = self.topic_by_id.get(&topic);
         let messages = topic.into_iter().flat_map(move |topic| topic.messages.range(names.clone()));
-        messages.map(|(position, entry)| (position, entry.bytes))
+        messages.map(|(position, entry)| (position, entry.bytes()))
     }
 
     /// How much would be appended if everything were carried.

@@ -5,7 +5,7 @@ use commitlog::Position;
 
 use super::Core;
 use crate::ids::{GroupId, SubscriptionId, TopicId};
-use crate::records::{encode_group, kind};
+use crate::records::{encode_group, encode_topic, kind};
 
 /// A record that says what the core knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,8 @@ impl Core {
         let (kind, owner, payload) = match defined {
             Defined::Topic(id) => {
                 let topic = self.topic_by_id.get(&id)?;
-                (kind::TOPIC, 0, topic.name.as_str().as_bytes().to_vec())
+                let (kind, payload) = encode_topic(topic.name.as_str(), topic.topic_type);
+                (kind, 0, payload)
             }
             Defined::Group(id) => {
                 let group = self.group_by_id.get(&id)?;

@@ -20,7 +20,7 @@ use commitlog::Position;
 use super::progress::Holding;
 use super::{Core, Defined, Progress, Said};
 use crate::ids::{SubscriptionId, TopicId};
-use crate::records::{encode_hand_outs, encode_indexed_message, kind};
+use crate::records::{Place, encode_hand_outs, encode_indexed_message, kind};
 
 /// Records of one step. Of a group's progress all is taken in one.
 const RECORDS_PER_STEP: usize = 512;
@@ -94,12 +94,12 @@ impl CoreDump {
 
     fn messages(&mut self, core: &Core, topic: TopicId) -> Vec<Said> {
         let mut said = Vec::new();
-        for (name, payload) in core.indexed_messages(topic, self.next_message..self.from) {
+        for (name, (kind, payload)) in core.indexed_messages(topic, self.next_message..self.from) {
             if said.len() >= RECORDS_PER_STEP {
                 self.next_message = name;
                 return said;
             }
-            said.push(Said { kind: kind::INDEXED_MESSAGE, owner: topic.0, name: Some(name), payload });
+            said.push(Said { kind, owner: topic.0, name: Some(name), payload });
         }
         self.topics.pop();
         self.next_message = Position(0);
@@ -140,10 +140,10 @@ impl Core {
         &self,
         topic: TopicId,
         names: Range<Position>,
-    ) -> impl Iterator<Item = (Position, Vec<u8>)> + '_ {
+    ) -> impl Iterator<Item = (Position, (u8, Vec<u8>))> + '_ {
         let topic = self.topic_by_id.get(&topic);
         let messages = topic.into_iter().flat_map(move |topic| topic.messages.range(names.clone()));
-        messages.map(|(name, entry)| (name, encode_indexed_message(entry)))
+        messages.map(|(name, entry)| (name, encode_indexed_message(entry, Place::Own)))
     }
 }
 

@@ -17,6 +17,7 @@ use commitlog::Position;
 use super::progress::Progress;
 use super::{Core, Subscription};
 use crate::ids::{GroupId, SubscriptionId, TopicId};
+use crate::message::TopicType;
 use crate::names::TopicName;
 use crate::records::IndexEntry;
 
@@ -29,7 +30,7 @@ pub(crate) struct LateTopics {
 #[derive(Debug, Default)]
 struct LateTopic {
     /// `None`: it was named, and is not defined yet.
-    name: Option<TopicName>,
+    definition: Option<(TopicName, TopicType)>,
     messages: BTreeMap<Position, IndexEntry>,
 }
 
@@ -63,8 +64,8 @@ impl LateTopics {
         self.topic_by_id.contains_key(&id)
     }
 
-    pub(crate) fn define_topic(&mut self, id: TopicId, name: TopicName) {
-        self.topic_by_id.entry(id).or_default().name = Some(name);
+    pub(crate) fn define_topic(&mut self, id: TopicId, name: TopicName, topic_type: TopicType) {
+        self.topic_by_id.entry(id).or_default().definition = Some((name, topic_type));
     }
 
     pub(crate) fn define_subscription(&mut self, id: SubscriptionId, group: GroupId, topic: TopicId) {
@@ -117,15 +118,15 @@ impl Core {
     pub(crate) fn add_late(&mut self, mut late: LateTopics) -> Undefined {
         let mut undefined = Undefined { subscriptions: late.subscription_by_id.len(), ..Undefined::default() };
         let mut subscriptions = late.take_subscriptions();
-        for (id, LateTopic { name, messages }) in late.topic_by_id {
-            let Some(name) = name else {
+        for (id, LateTopic { definition, messages }) in late.topic_by_id {
+            let Some(definition) = definition else {
                 undefined.topics += 1;
                 undefined.messages += messages.len();
                 continue;
             };
             let subscriptions = subscriptions.remove(&id).unwrap_or_default();
             undefined.subscriptions -= subscriptions.len();
-            self.add_late_topic(id, name, messages, subscriptions);
+            self.add_late_topic(id, definition, messages, subscriptions);
         }
         undefined
     }
@@ -133,11 +134,11 @@ impl Core {
     fn add_late_topic(
         &mut self,
         id: TopicId,
-        name: TopicName,
+        (name, topic_type): (TopicName, TopicType),
         messages: BTreeMap<Position, IndexEntry>,
         subscriptions: Vec<(SubscriptionId, GroupId, History)>,
     ) {
-        self.add_topic(id, name);
+        self.add_topic(id, name, topic_type);
         for (position, entry) in messages {
             if !has_gone(&subscriptions, position) {
                 self.add_message(id, position, entry);

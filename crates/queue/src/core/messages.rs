@@ -96,7 +96,7 @@ impl Messages {
 }
 
 fn size(entry: &IndexEntry) -> u64 {
-    entry.bytes as u64 + OVERHEAD
+    entry.bytes() as u64 + OVERHEAD
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
     fn those_at_a_position_and_behind_it_are_counted_from_the_nearer_end() {
         let mut messages = Messages::default();
         for at in [10, 20, 30, 40, 50] {
-            messages.insert(Position(at), IndexEntry { tag: None, bytes: 1, stored: WallMs(0) });
+            messages.insert(Position(at), IndexEntry::new(None, 1, WallMs(0), None));
         }
         for from in 0..60 {
             assert_eq!(messages.len_from(Position(from)), messages.range(Position(from)..).count(), "{from}");

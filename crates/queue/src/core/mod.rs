@@ -24,7 +24,7 @@ pub(crate) use late::{LateTopics, Undefined};
 pub(crate) use progress::{Expired, HandOut, LimitNews, PickRequest, Picked};
 
 use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
-use crate::message::{GroupOptions, GroupProgress, TopicDescription};
+use crate::message::{GroupOptions, GroupProgress, TopicDescription, TopicType};
 use crate::names::{GroupName, TopicName};
 use crate::records::IndexEntry;
 use messages::Messages;
@@ -42,6 +42,7 @@ pub(crate) struct Core {
 #[derive(Debug)]
 struct Topic {
     name: TopicName,
+    topic_type: TopicType,
     /// Durable messages that some group has still to consume, or that no group has received.
     messages: Messages,
     subscriptions: Vec<(GroupId, SubscriptionId)>,
@@ -109,9 +110,9 @@ impl Core {
     }
 
     /// Creates the topic. One that exists keeps its messages.
-    pub(crate) fn add_topic(&mut self, id: TopicId, name: TopicName) {
+    pub(crate) fn add_topic(&mut self, id: TopicId, name: TopicName, topic_type: TopicType) {
         self.topic_id_by_name.insert(name.clone(), id);
-        let topic = || Topic { name, messages: Messages::default(), subscriptions: Vec::new() };
+        let topic = || Topic { name, topic_type, messages: Messages::default(), subscriptions: Vec::new() };
         self.topic_by_id.entry(id).or_insert_with(topic);
     }
 
@@ -144,6 +145,10 @@ impl Core {
         let Some(topic) = self.topic_by_id.get_mut(&subscription.topic) else { return };
         topic.subscriptions.push((subscription.group, id));
         self.subscription_by_id.insert(id, subscription);
+    }
+
+    pub(crate) fn topic_type(&self, id: TopicId) -> Option<TopicType> {
+        self.topic_by_id.get(&id).map(|topic| topic.topic_type)
     }
 
     pub(crate) fn has_topic(&self, id: TopicId) -> bool {
@@ -333,7 +338,8 @@ impl Core {
         });
         let messages = topic.messages.len() as u64;
         let (name, bytes) = (topic.name.clone(), topic.messages.bytes());
-        Some(TopicDescription { topic: name, messages, bytes, groups: groups.collect() })
+        let topic_type = topic.topic_type;
+        Some(TopicDescription { topic: name, topic_type, messages, bytes, groups: groups.collect() })
     }
 }
 

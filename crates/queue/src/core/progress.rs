@@ -166,7 +166,7 @@ impl Progress {
             let attempt = self.handed_out.get(&position).map_or(0, |entry| entry.attempt);
             if attempt >= request.attempts_max {
                 picked.dead.push(self.hold_for_dead_letters(position, attempt, request.now));
-            } else if budget.take(entry.bytes) {
+            } else if budget.take(entry.bytes()) {
                 picked.hand_outs.push(self.hide(position, attempt + 1, request.now.after(request.invisible)));
             } else {
                 return;
@@ -191,7 +191,7 @@ impl Progress {
                     picked.limit = self.limit_reached();
                     return;
                 }
-                if !budget.take(entry.bytes) {
+                if !budget.take(entry.bytes()) {
                     return;
                 }
                 picked.hand_outs.push(self.hide(*position, 1, request.now.after(request.invisible)));

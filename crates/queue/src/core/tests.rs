@@ -22,14 +22,14 @@ fn at(seconds: u64) -> Now {
 
 fn core() -> Core {
     let mut core = Core::default();
-    core.add_topic(TOPIC, TopicName::parse("topic").unwrap());
+    core.add_topic(TOPIC, TopicName::parse("topic").unwrap(), TopicType::Normal);
     core.set_group(GROUP, GroupName::parse("group").unwrap(), GroupOptions { attempts_max: 3 });
     core.subscribe(SUBSCRIPTION, GROUP, TOPIC);
     core
 }
 
 fn send(core: &mut Core, position: u64, tag: Option<&str>) {
-    let entry = IndexEntry { tag: tag.map(Into::into), bytes: 100, stored: WallMs(position) };
+    let entry = IndexEntry::new(tag.map(Into::into), 100, WallMs(position), None);
     core.add_message(TOPIC, Position(position), entry);
 }
 
@@ -252,7 +252,7 @@ fn a_pick_that_was_taken_back_is_picked_again_whole() {
 #[test]
 fn what_was_taken_back_is_not_lost_when_only_what_follows_it_was_logged() {
     let mut core = core();
-    let large = IndexEntry { tag: None, bytes: RECEIVE_BYTES_MAX, stored: WallMs(0) };
+    let large = IndexEntry::new(None, RECEIVE_BYTES_MAX, WallMs(0), None);
     core.replay_hand_out(SUBSCRIPTION, Position(10), 1);
     send(&mut core, 10, None);
     core.add_message(TOPIC, Position(20), large.clone());
@@ -272,7 +272,7 @@ fn what_was_taken_back_is_not_lost_when_only_what_follows_it_was_logged() {
 fn a_receive_ends_before_it_gets_too_large_but_takes_one_message_of_any_size() {
     let mut core = core();
     for position in [10, 20, 30] {
-        let entry = IndexEntry { tag: None, bytes: RECEIVE_BYTES_MAX - 1, stored: WallMs(0) };
+        let entry = IndexEntry::new(None, RECEIVE_BYTES_MAX - 1, WallMs(0), None);
         core.add_message(TOPIC, Position(position), entry);
     }
     assert_eq!(pick(&mut core, 9, at(0)), [(10, 1, 1)]);

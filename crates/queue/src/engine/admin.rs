@@ -7,17 +7,30 @@ use super::state::{DurableAnswer, wait_durable};
 use crate::error::AdminError;
 use crate::ids::{GroupId, TopicId};
 use crate::limits::{GROUPS_MAX, TOPICS_MAX};
-use crate::message::{GroupOptions, TopicDescription};
+use crate::message::{GroupOptions, TopicDescription, TopicType};
 use crate::names::{GroupName, TopicName};
-use crate::records::{encode_group, kind};
+use crate::records::{encode_group, encode_topic, kind};
 
 impl Inner {
     pub(super) async fn create_topic(&self, name: TopicName) -> Result<(), AdminError> {
-        let answer = self.append_topic(&name)?;
+        let answer = self.append_topic(&name, TopicType::Normal)?;
         Ok(wait_durable(answer).await?)
     }
 
-    fn append_topic(&self, name: &TopicName) -> Result<DurableAnswer, AdminError> {
+    pub(super) async fn create_topic_of(&self, name: TopicName, topic_type: TopicType) -> Result<(), AdminError> {
+        if topic_type != TopicType::Normal {
+            return Err(AdminError::UnsupportedType(topic_type));
+        }
+        let answer = self.append_topic(&name, topic_type)?;
+        wait_durable(answer).await?;
+        let id = self.state().core.topic_id(&name);
+        match id.and_then(|id| self.state().core.topic_type(id)) {
+            Some(is) if is != topic_type => Err(AdminError::OtherType { topic: name, is }),
+            _ => Ok(()),
+        }
+    }
+
+    fn append_topic(&self, name: &TopicName, topic_type: TopicType) -> Result<DurableAnswer, AdminError> {
         let mut state = self.state();
         state.check_available()?;
         if state.core.topic_id(name).is_some() {
@@ -26,10 +39,11 @@ impl Inner {
         if state.core.topic_count() >= TOPICS_MAX {
             return Err(AdminError::TooMany { what: "topics", max: TOPICS_MAX });
         }
-        let payload = [Part::Bytes(name.as_str().as_bytes())];
-        let record = NewRecord::new(kind::TOPIC, 0, &payload);
+        let (kind, payload) = encode_topic(name.as_str(), topic_type);
+        let payload = [Part::Bytes(&payload)];
+        let record = NewRecord::new(kind, 0, &payload);
         let appended = state.append(&self.log, Need::Normal, &[record])?;
-        state.core.add_topic(TopicId::from(appended.positions[0]), name.clone());
+        state.core.add_topic(TopicId::from(appended.positions[0]), name.clone(), topic_type);
         Ok(state.answer_when_durable(appended.end))
     }
 

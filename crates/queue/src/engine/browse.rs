@@ -104,7 +104,7 @@ impl Engine {
         let max = look.max.min(LOOK_MAX);
         let (mut chosen, mut bytes) = (Vec::new(), 0);
         for (position, entry) in state.core.messages_behind(topic, after, look.newest_first) {
-            bytes += entry.bytes;
+            bytes += entry.bytes();
             if chosen.len() >= max || (bytes > look.bytes_max && !chosen.is_empty()) {
                 return Ok((chosen, true));
             }

@@ -10,8 +10,9 @@ use super::state::{State, WhenDurable};
 use crate::core::{Fate, HandOut};
 use crate::error::Unavailable;
 use crate::ids::TopicId;
+use crate::message::TopicType;
 use crate::names::TopicName;
-use crate::records::{IndexEntry, encode_message_head, kind};
+use crate::records::{EncodedMessage, Place, encode_message, encode_topic, kind};
 
 impl Inner {
     /// Moves each message that was handed out too often. One that cannot be moved now is tried again after a pause.
@@ -32,19 +33,15 @@ impl Inner {
             Ok(record) => decode(record)?,
             Err(error) => return self.give_up(waiter, polled, dead.position, &error),
         };
-        let stored = self.wall();
-        let head = encode_message_head(&message, stored);
-        let entry = IndexEntry::of(&message, &head, stored);
+        let EncodedMessage { kind, head, entry } = encode_message(&message, self.wall(), Place::Own);
         let letter = [Part::Bytes(&head), Part::Bytes(&message.body)];
         let consumed = dead.position.to_bytes();
         let consumed = [Part::Bytes(&consumed)];
 
         let mut state = self.state();
         let topic = self.dead_letter_topic(&mut state, polled)?;
-        let records = [
-            NewRecord::new(kind::MESSAGE, topic.0, &letter),
-            NewRecord::new(kind::ACK, waiter.subscription.0, &consumed),
-        ];
+        let records =
+            [NewRecord::new(kind, topic.0, &letter), NewRecord::new(kind::ACK, waiter.subscription.0, &consumed)];
         let appended = state.append(&self.log, Need::Essential, &records)?;
         let position = appended.positions[0];
         state.when_durable(appended.end, WhenDurable::AddMessage { topic, position, entry, done: None });
@@ -84,11 +81,12 @@ impl Inner {
         if let Some(topic) = state.core.topic_id(&name) {
             return Ok(topic);
         }
-        let payload = [Part::Bytes(name.as_str().as_bytes())];
-        let record = NewRecord::new(kind::TOPIC, 0, &payload);
+        let (kind, payload) = encode_topic(name.as_str(), TopicType::Normal);
+        let payload = [Part::Bytes(&payload)];
+        let record = NewRecord::new(kind, 0, &payload);
         let appended = state.append(&self.log, Need::Essential, &[record])?;
         let topic = TopicId::from(appended.positions[0]);
-        state.core.add_topic(topic, name);
+        state.core.add_topic(topic, name, TopicType::Normal);
         Ok(topic)
     }
 }

@@ -30,7 +30,7 @@ use crate::core::Retention;
 use crate::error::{AckError, AdminError, ReceiveError, SendError, Unavailable};
 use crate::ids::{Now, WallMs};
 use crate::limits::INVISIBLE_MIN;
-use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TopicDescription};
+use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TopicDescription, TopicType};
 use crate::names::{GroupName, TopicName};
 use crate::queue::{BoxFuture, NotTaken, Queue, SendDone};
 use crate::receipt::HandOutId;
@@ -125,6 +125,10 @@ impl Queue for Engine {
 
     fn create_topic(&self, topic: TopicName) -> BoxFuture<'_, Result<(), AdminError>> {
         Box::pin(self.inner.create_topic(topic))
+    }
+
+    fn create_topic_of(&self, topic: TopicName, topic_type: TopicType) -> BoxFuture<'_, Result<(), AdminError>> {
+        Box::pin(self.inner.create_topic_of(topic, topic_type))
     }
 
     fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>> {

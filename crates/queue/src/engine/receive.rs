@@ -183,7 +183,7 @@ impl Inner {
 pub(super) fn decode(record: Record) -> Result<Message, Unavailable> {
     let position = record.position;
     let failed = |what| Unavailable::Failed(format!("message at log position {position}: {what}"));
-    decode_message(record.payload).map_err(failed)
+    decode_message(record.kind, record.payload).map_err(failed)
 }
 
 /// Else nobody learns why a group gets nothing new.

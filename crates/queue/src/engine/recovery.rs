@@ -11,10 +11,11 @@ use super::state::State;
 use super::{Engine, EngineOptions, Inner};
 use crate::core::{Core, LateTopics, Undefined};
 use crate::ids::{GroupId, SubscriptionId, TopicId};
+use crate::message::TopicType;
 use crate::names::{GroupName, TopicName};
 use crate::records::{
-    IndexEntry, Unreadable, decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry,
-    decode_indexed_message, decode_name, decode_topic_id, kind, owns,
+    IndexEntry, Place, Unreadable, decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry,
+    decode_indexed_message, decode_name, decode_topic_id, decode_typed_topic, kind, owns,
 };
 
 /// An engine that takes the log's records and does not serve yet. Each record says what is, not what changes: a stretch
@@ -60,14 +61,21 @@ impl Recovery {
         match kind {
             kind::TOPIC => {
                 let name = TopicName::parse(decode_name(payload)?).map_err(|_| NO_NAME)?;
-                self.apply_topic(position.into(), name, is_carried);
+                self.apply_topic(position.into(), name, TopicType::Normal, is_carried);
+            }
+            kind::TYPED_TOPIC => {
+                let (topic_type, name) = decode_typed_topic(payload)?;
+                let name = TopicName::parse(name).map_err(|_| NO_NAME)?;
+                self.apply_topic(position.into(), name, topic_type, is_carried);
             }
             kind::GROUP => {
                 let (options, name) = decode_group(payload)?;
                 self.core.set_group(position.into(), GroupName::parse(name).map_err(|_| NO_NAME)?, options);
             }
             kind::SUBSCRIPTION => self.apply_subscription(position.into(), GroupId(owner), decode_topic_id(payload)?),
-            kind::MESSAGE => self.apply_message(TopicId(owner), position, decode_index_entry(payload)?),
+            kind::MESSAGE | kind::MESSAGE_WITH_MORE => {
+                self.apply_message(TopicId(owner), position, decode_index_entry(kind, payload)?)?;
+            }
             kind::HAND_OUT => {
                 for (message, attempt) in decode_hand_outs(payload)? {
                     self.apply_hand_out(SubscriptionId(owner), message, attempt, said_at);
@@ -78,7 +86,9 @@ impl Recovery {
                     self.apply_ack(SubscriptionId(owner), message, said_at);
                 }
             }
-            kind::INDEXED_MESSAGE => self.apply_message(TopicId(owner), position, decode_indexed_message(payload)?),
+            kind::INDEXED_MESSAGE | kind::INDEXED_WITH_MORE => {
+                self.apply_message(TopicId(owner), position, decode_indexed_message(kind, payload)?)?;
+            }
             kind::REMOVED => {
                 for message in decode_acks(payload)? {
                     self.apply_removal(TopicId(owner), message);
@@ -91,12 +101,12 @@ impl Recovery {
         Ok(())
     }
 
-    fn apply_topic(&mut self, id: TopicId, name: TopicName, is_carried: bool) {
+    fn apply_topic(&mut self, id: TopicId, name: TopicName, topic_type: TopicType, is_carried: bool) {
         let is_known = self.core.has_topic(id);
         if !is_known && (is_carried || self.late.has_topic(id)) {
-            self.late.define_topic(id, name);
+            self.late.define_topic(id, name, topic_type);
         } else {
-            self.core.add_topic(id, name);
+            self.core.add_topic(id, name, topic_type);
         }
     }
 
@@ -110,12 +120,21 @@ impl Recovery {
         }
     }
 
-    fn apply_message(&mut self, topic: TopicId, position: Position, entry: IndexEntry) {
+    fn apply_message(
+        &mut self,
+        topic: TopicId,
+        position: Position,
+        (entry, place): (IndexEntry, Place),
+    ) -> Result<(), Unreadable> {
+        if place != Place::Own {
+            return Err("a message that waits, which this program does not know");
+        }
         if self.core.has_topic(topic) {
             self.core.add_message(topic, position, entry);
         } else {
             self.late.add_message(topic, position, entry);
         }
+        Ok(())
     }
 
     /// No copy of the message follows.
@@ -209,7 +228,7 @@ mod tests {
     use crate::core::PickRequest;
     use crate::ids::{Now, WallMs};
     use crate::message::{GroupOptions, Message, TagFilter, TopicDescription};
-    use crate::records::{encode_group, encode_hand_outs, encode_message_head};
+    use crate::records::{encode_group, encode_hand_outs, encode_message};
 
     const TOPIC: u64 = 64;
     const GROUPS: [u64; 2] = [128, 192];
@@ -257,7 +276,7 @@ mod tests {
                 }
             } else {
                 messages.push(position);
-                let payload = encode_message_head(&Message::default(), WallMs(1));
+                let payload = encode_message(&Message::default(), WallMs(1), Place::Own).head;
                 records.push((kind::MESSAGE, TOPIC, position, payload));
             }
         }

@@ -11,7 +11,7 @@ use crate::error::{SendError, Unavailable};
 use crate::limits::TOPIC_MESSAGES_MAX;
 use crate::message::{Message, MessageId};
 use crate::names::{GroupName, TopicName};
-use crate::records::{IndexEntry, encode_message_head, kind};
+use crate::records::{EncodedMessage, Place, encode_message, kind};
 use crate::validation::validate;
 
 impl Engine {
@@ -55,14 +55,12 @@ impl Inner {
         message: &Message,
     ) -> Result<Option<(MessageId, DurableAnswer)>, SendError> {
         validate(message).map_err(SendError::Invalid)?;
-        let stored = self.wall();
-        let head = encode_message_head(message, stored);
-        let entry = IndexEntry::of(message, &head, stored);
+        let EncodedMessage { kind, head, entry } = encode_message(message, self.wall(), Place::Own);
         let payload = [Part::Bytes(&head), Part::Bytes(&message.body)];
 
         let mut state = self.state();
         state.check_available()?;
-        let topic = state.core.topic_id(to).ok_or_else(|| SendError::UnknownTopic(to.clone()))?;
+        let topic = state.topic_for(to, message)?;
         let letter = parse_message_id(id).zip(state.core.topic_id(from));
         let letter = letter.filter(|(position, letters)| state.core.holds(*letters, *position));
         let Some((position, letters)) = letter else { return Ok(None) };
@@ -74,8 +72,7 @@ impl Inner {
         }
         let removed = position.to_bytes();
         let removed = [Part::Bytes(&removed)];
-        let records =
-            [NewRecord::new(kind::MESSAGE, topic.0, &payload), NewRecord::new(kind::REMOVED, letters.0, &removed)];
+        let records = [NewRecord::new(kind, topic.0, &payload), NewRecord::new(kind::REMOVED, letters.0, &removed)];
         let appended = self.log.append(Need::Normal, &records).map_err(unavailable)?;
         // At once, so that no copy of it follows its removal in the log.
         state.core.remove_message(letters, position);

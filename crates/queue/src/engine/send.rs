@@ -10,7 +10,7 @@ use crate::limits::TOPIC_MESSAGES_MAX;
 use crate::message::Message;
 use crate::names::TopicName;
 use crate::queue::SendDone;
-use crate::records::{IndexEntry, encode_message_head, kind};
+use crate::records::{EncodedMessage, Place, encode_message};
 use crate::validation::validate;
 
 impl Inner {
@@ -25,12 +25,10 @@ impl Inner {
         if let Err(error) = validate(message) {
             return Err((SendError::Invalid(error), done));
         }
-        let stored = self.wall();
-        let head = encode_message_head(message, stored);
-        let entry = IndexEntry::of(message, &head, stored);
+        let EncodedMessage { kind, head, entry } = encode_message(message, self.wall(), Place::Own);
         let payload = [Part::Bytes(&head), Part::Bytes(&message.body)];
         let mut state = self.state();
-        match self.append_message(&state, topic, &payload) {
+        match self.append_message(&state, topic, message, (kind, &payload)) {
             Err(error) => Err((error, done)),
             Ok((topic, appended)) => {
                 let position = appended.positions[0];
@@ -44,17 +42,18 @@ impl Inner {
         &self,
         state: &State,
         topic: &TopicName,
-        payload: &[Part<'_>],
+        message: &Message,
+        (kind, payload): (u8, &[Part<'_>]),
     ) -> Result<(TopicId, Appended), SendError> {
         state.check_available()?;
-        let id = state.core.topic_id(topic).ok_or_else(|| SendError::UnknownTopic(topic.clone()))?;
+        let id = state.topic_for(topic, message)?;
         if state.core.message_count(id) >= TOPIC_MESSAGES_MAX {
             return Err(SendError::TopicFull(topic.clone()));
         }
         if !state.has_room_for_send() {
             return Err(Unavailable::Busy.into());
         }
-        let record = NewRecord::new(kind::MESSAGE, id.0, payload);
+        let record = NewRecord::new(kind, id.0, payload);
         let appended = self.log.append(Need::Normal, &[record]).map_err(send_error)?;
         Ok((id, appended))
     }

@@ -7,10 +7,11 @@ use commitlog::{AppendError, Appended, Log, Need, NewRecord, Position};
 use tokio::sync::{Notify, oneshot};
 
 use crate::core::{Core, Retention};
-use crate::error::{AckError, Unavailable};
+use crate::error::{AckError, SendError, Unavailable};
 use crate::ids::{Now, SubscriptionId, TopicId};
 use crate::limits::SENDS_PENDING_MAX;
-use crate::message::MessageId;
+use crate::message::{Message, MessageId};
+use crate::names::TopicName;
 use crate::queue::SendDone;
 use crate::receipt::HandOutId;
 use crate::records::IndexEntry;
@@ -65,6 +66,16 @@ impl State {
 
     pub(super) fn has_room_for_send(&self) -> bool {
         self.pending.len() < SENDS_PENDING_MAX
+    }
+
+    /// Returns the topic of this name, which takes such messages.
+    pub(super) fn topic_for(&self, name: &TopicName, message: &Message) -> Result<TopicId, SendError> {
+        let id = self.core.topic_id(name).ok_or_else(|| SendError::UnknownTopic(name.clone()))?;
+        let (topic_type, message_type) = (self.core.topic_type(id).unwrap_or_default(), message.topic_type());
+        if topic_type == message_type {
+            return Ok(id);
+        }
+        Err(SendError::WrongType { topic: name.clone(), topic_type, message_type })
     }
 
     /// Appends under the engine's lock, so that `pending` has the order of the log.

@@ -169,7 +169,7 @@ impl View {
 }
 
 pub(super) fn topic(description: TopicDescription) -> QueueTopicState {
-    let TopicDescription { topic, messages, bytes, groups } = description;
+    let TopicDescription { topic, messages, bytes, groups, .. } = description;
     QueueTopicState { topic: topic.to_string(), messages, bytes, groups: groups.into_iter().map(group).collect() }
 }
 

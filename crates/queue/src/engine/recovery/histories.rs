@@ -14,7 +14,7 @@ use super::{EngineOptions, Recovery};
 use crate::core::{Core, CoreDump, CoreStep, Fate, PickRequest, Restated, Said};
 use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
 use crate::message::{GroupOptions, Message, TagFilter, TopicDescription};
-use crate::records::{encode_group, encode_hand_outs, encode_message_head, kind};
+use crate::records::{Place, encode_group, encode_hand_outs, encode_message, kind};
 
 const FIRST: u64 = 64;
 const TOPIC: TopicId = TopicId(FIRST);
@@ -128,7 +128,7 @@ impl World {
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Send => {
-                let payload = encode_message_head(&Message::default(), WallMs(1));
+                let payload = encode_message(&Message::default(), WallMs(1), Place::Own).head;
                 self.append(kind::MESSAGE, TOPIC.0, payload);
             }
             Step::HandOut { group, nth } => self.hand_out(group, nth),
