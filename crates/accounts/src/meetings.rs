@@ -3,7 +3,7 @@
 //! What it is: the values, and the trait [`Meetings`] by which the API is given them. What it is not: the meeting service,
 //! which decides; and no state of its own.
 
-use catalog::{By, MeetingPlace, MeetingsPage};
+use catalog::{ActorLost, By, MeetingPlace, MeetingsPage};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
@@ -49,6 +49,7 @@ pub enum MeetingError {
     Stale {
         present: u64,
     },
+    Actor(ActorLost),
     Unavailable(String),
 }
 

@@ -223,6 +223,17 @@ pub enum Cut {
     Subscriptions { parent: String },
 }
 
+/// Why the one who orders something has no right to it any more when it is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ActorLost {
+    /// Its key was disabled or removed meanwhile, or the login link.
+    #[error("whoever ordered it may not any more")]
+    Gone,
+    /// Its key was changed meanwhile: its scopes, its secrets or its time.
+    #[error("the right to order it must be judged again")]
+    Changed,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApplyError {
     #[error("it exists already, and is another")]
@@ -234,12 +245,8 @@ pub enum ApplyError {
     Stale { present: u64 },
     #[error("it is in use: {0}")]
     InUse(Uses),
-    /// The key of the one who ordered it was disabled or removed meanwhile, or the login link.
-    #[error("whoever ordered it may not any more")]
-    ActorGone,
-    /// The key of the one who ordered it was changed meanwhile: its scopes, its secrets or its time.
-    #[error("the right to order it must be judged again")]
-    ActorChanged,
+    #[error(transparent)]
+    Actor(#[from] ActorLost),
     #[error("there are {max} already, and no more may be")]
     TooMany { max: u32 },
     /// Of [`Answers::apply_and_keep`](crate::Answers::apply_and_keep) alone.

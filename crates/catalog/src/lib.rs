@@ -26,8 +26,8 @@ pub mod topics;
 pub use accounts::{Accounts, ApiKey, Device, DeviceFilter, DeviceInfo, DeviceState, LoginLink, User};
 pub use answers::{Answer, AnswerKey, Answers};
 pub use audit::{
-    Actor, Applied, ApplyError, Audit, AuditEntry, AuditPage, AuditRow, By, Change, ChangeRow, Cut, KeyUpdate, Kind,
-    Note, Order, Page, ParentUpdate, Row, Uses,
+    Actor, ActorLost, Applied, ApplyError, Audit, AuditEntry, AuditPage, AuditRow, By, Change, ChangeRow, Cut,
+    KeyUpdate, Kind, Note, Order, Page, ParentUpdate, Row, Uses,
 };
 pub use grants::{Grant, GrantFilter, Grantee, Right, Rights};
 pub use health::Health;

@@ -1,6 +1,6 @@
 //! Rows of meetings and the one transaction that changes them.
 
-use crate::{AuditEntry, CatalogError, CatalogFuture, DeviceState, User};
+use crate::{ActorLost, AuditEntry, CatalogError, CatalogFuture, DeviceState, User};
 use std::ops::Range;
 use std::time::Duration;
 use uuid::Uuid;
@@ -304,6 +304,9 @@ pub enum CommitError {
     /// This user is [`EngagementKind::In`] another live meeting.
     #[error("one of its users is in another meeting ({meeting})")]
     Engaged { user: String, meeting: Uuid },
+    /// Of a change that the log tells of.
+    #[error(transparent)]
+    Actor(#[from] ActorLost),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::directory;
 use crate::machine::{Event, Meeting, Refusal, Request};
 use crate::state::ServiceState;
-use catalog::{By, CommitError, MeetingHead, MeetingPlace, MeetingsPage, User};
+use catalog::{ActorLost, By, CommitError, MeetingHead, MeetingPlace, MeetingsPage, User};
 use signalling::{MeetingId, RefusalCode, Track, UserName};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -95,6 +95,9 @@ pub enum ActError {
     /// The meeting has another revision than the caller believes.
     #[error("the meeting was changed meanwhile")]
     Stale { present: u64 },
+    /// The caller may not any more, or its right must be judged again.
+    #[error(transparent)]
+    Actor(#[from] ActorLost),
     #[error("{0}")]
     Unavailable(String),
 }
@@ -181,6 +184,7 @@ impl ServiceState {
             }
             match self.try_act(stored, act, by).await {
                 Err(Undone::Decision(DecisionError::Commit(CommitError::Conflict))) => {}
+                Err(Undone::Decision(DecisionError::Commit(CommitError::Actor(lost)))) => return Err(lost.into()),
                 Err(Undone::Decision(error)) => return Err(error.into()),
                 Err(Undone::Act(error)) => return Err(error),
                 Ok(found) => return Ok(found),

@@ -9,7 +9,7 @@ use crate::clients::{Answer, Clients, Turn};
 use crate::login::sign;
 use crate::revocation::{ANSWERS_WITHIN, Ending, answered};
 use aws_lc_rs::rand;
-use catalog::{Actor, ApplyError, By, Change, Device, User};
+use catalog::{Actor, ActorLost, ApplyError, By, Change, Device, User};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -156,7 +156,7 @@ pub(super) async fn issue(
                 replaces = claim(api, &client_id, &user.user).await?;
                 continue;
             }
-            Err(ApplyError::ActorGone) => return Err(gone()),
+            Err(ApplyError::Actor(ActorLost::Gone)) => return Err(gone()),
             done => done.map_err(|error| Refusals::of("device", &client_id).refuse(error))?,
         };
         // Others need not wait until the connection of the login before has ended.

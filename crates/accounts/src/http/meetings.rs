@@ -2,7 +2,9 @@
 
 use super::Api;
 use super::body::Body;
-use super::owner::{Asked, Expected, Holder, IfMatch, Items, Meetings, Named, Part, Refused, RefusedOne, Tagged};
+use super::owner::{
+    Asked, Expected, Holder, IfMatch, Items, Meetings, Named, Part, Refused, RefusedOne, Tagged, key_lost,
+};
 use super::rates::Asking;
 use crate::meetings::{
     MeetingAct, MeetingDetails, MeetingError, MeetingFuture, MeetingStateName, MeetingSummary, TrackName,
@@ -168,6 +170,7 @@ fn refusal(meeting: &str, error: MeetingError) -> Problem {
                 format!("the meeting {meeting} was changed meanwhile: its ETag is \"{present}\" now; read it again");
             Problem::new(Code::Stale, words)
         }
+        MeetingError::Actor(lost) => key_lost(lost),
         MeetingError::Unavailable(cause) => {
             tracing::warn!(cause, "the meeting service did not serve a request");
             let words = "the meeting service did not answer; try again in a moment";

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalog::{Applied, ApplyError, By, CatalogError, Change, Cut, Device, Order, Page, Row, Scope};
+use catalog::{ActorLost, Applied, ApplyError, By, CatalogError, Change, Cut, Device, Order, Page, Row, Scope};
 use problem::{Code, Problem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -186,8 +186,11 @@ pub(super) fn key_gone() -> Problem {
     Problem::new(Code::ApiKeyRequired, KEY_UNKNOWN)
 }
 
-/// Its scopes, secrets or time were changed while the request was under way.
-fn key_changed() -> Problem {
+/// The key of a request has lost its right while the request was under way.
+pub(super) fn key_lost(lost: ActorLost) -> Problem {
+    if lost == ActorLost::Gone {
+        return key_gone();
+    }
     let words = "the key of this request was changed while it was under way, and nothing was done; send it again";
     Problem::new(Code::Unavailable, words).retry_after(1)
 }
@@ -223,8 +226,7 @@ impl<'a> Refusals<'a> {
                 );
                 Problem::new(Code::InUse, words)
             }
-            ApplyError::ActorGone => key_gone(),
-            ApplyError::ActorChanged => key_changed(),
+            ApplyError::Actor(lost) => key_lost(lost),
             ApplyError::TooMany { max } => {
                 let words = format!(
                     "too many are revoked of the key that has applied for this one: a key may have half of what the others \

@@ -3,9 +3,9 @@
 use super::{Store, device, group, parent, user};
 use crate::limits::{AUDIT_KEEP_MS, REVOKED_TOKEN_KEEP_MS};
 use crate::{
-    AccessKey, Accounts, Actor, Applied, ApplyError, Audit, AuditPage, By, Catalog, CatalogError, Change, ChangeRow,
-    Cut, DeviceFilter, Grant, GrantFilter, Grantee, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Note, Order,
-    Page, ParentTopic, ParentUpdate, RevokedToken, Rights, Row, Rule, Scope, Topics, Uses,
+    AccessKey, Accounts, Actor, ActorLost, Applied, ApplyError, Audit, AuditPage, By, Catalog, CatalogError, Change,
+    ChangeRow, Cut, DeviceFilter, Grant, GrantFilter, Grantee, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink,
+    Note, Order, Page, ParentTopic, ParentUpdate, RevokedToken, Rights, Row, Rule, Scope, Topics, Uses,
 };
 use uuid::Uuid;
 
@@ -386,10 +386,13 @@ pub async fn who_has_lost_the_right_meanwhile_changes_nothing(store: &impl Store
     apply(&catalog, update("svc", KeyUpdate { disabled: Some(true), ..KeyUpdate::default() })).await.unwrap();
     apply(&catalog, Change::RemoveLink { link_id: "abcdabcdabcdabcd".to_owned() }).await.unwrap();
     let number = *catalog.change_number().borrow();
-    assert_eq!(catalog.apply(by(key.clone(), wish("GID_2"))).await, Err(ApplyError::ActorGone));
-    assert_eq!(catalog.apply(by(holder, put_device("DC.3", Some("DC.2")))).await, Err(ApplyError::ActorGone));
+    assert_eq!(catalog.apply(by(key.clone(), wish("GID_2"))).await, Err(ApplyError::Actor(ActorLost::Gone)));
+    assert_eq!(
+        catalog.apply(by(holder, put_device("DC.3", Some("DC.2")))).await,
+        Err(ApplyError::Actor(ActorLost::Gone))
+    );
     apply(&catalog, Change::RemoveKey { key_id: "svc".to_owned() }).await.unwrap();
-    assert_eq!(catalog.apply(by(key, wish("GID_2"))).await, Err(ApplyError::ActorGone));
+    assert_eq!(catalog.apply(by(key, wish("GID_2"))).await, Err(ApplyError::Actor(ActorLost::Gone)));
     assert_eq!(*catalog.change_number().borrow(), number + 1);
 }
 
@@ -409,7 +412,7 @@ pub async fn a_right_is_judged_again_when_its_key_was_changed_meanwhile(store: &
     ] {
         let seen = catalog.key("svc").await.unwrap().unwrap().changed;
         apply(&catalog, change).await.unwrap();
-        assert_eq!(catalog.apply(order_as_of(Some(seen), "GID_2")).await, Err(ApplyError::ActorChanged));
+        assert_eq!(catalog.apply(order_as_of(Some(seen), "GID_2")).await, Err(ApplyError::Actor(ActorLost::Changed)));
         assert_eq!(catalog.group("GID_2").await.unwrap(), None);
     }
     let now = catalog.key("svc").await.unwrap().unwrap().changed;

@@ -2,8 +2,8 @@
 
 use super::{Store, change, commit, id};
 use crate::{
-    Actor, Audit, AuditEntry, AuditPage, By, Catalog, CommitError, Engagement, EngagementKind, Kind, MeetingChange,
-    MeetingCommit, MeetingPlace, MeetingState, Meetings, MeetingsPage, PastCallRow,
+    Actor, ActorLost, Audit, AuditEntry, AuditPage, By, Catalog, CommitError, Engagement, EngagementKind, Kind,
+    MeetingChange, MeetingCommit, MeetingPlace, MeetingState, Meetings, MeetingsPage, PastCallRow,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -69,8 +69,7 @@ pub async fn a_decision_is_in_the_log_with_the_change_that_it_made_or_not_at_all
     let catalog = store.open().await;
     catalog.commit(commit(created(1, 10))).await.unwrap();
     let numbers = catalog.change_number();
-    let by =
-        By { actor: Actor::Key("ops".to_owned()), address: Some("192.0.2.7".to_owned()), at_ms: 30, right_as_of: None };
+    let by = By { actor: Actor::Owner, address: Some("192.0.2.7".to_owned()), at_ms: 30, right_as_of: None };
     let entry = AuditEntry {
         by,
         action: "kick".to_owned(),
@@ -80,6 +79,9 @@ pub async fn a_decision_is_in_the_log_with_the_change_that_it_made_or_not_at_all
         after: None,
     };
     let kick = |expected| MeetingCommit { audit: Some(entry.clone()), ..commit(change(1, Some(expected))) };
+    let by = By { actor: Actor::Key("nobody's".to_owned()), ..entry.by.clone() };
+    let lost = MeetingCommit { audit: Some(AuditEntry { by, ..entry.clone() }), ..kick(1) };
+    assert_eq!(catalog.commit(lost).await, Err(CommitError::Actor(ActorLost::Gone)));
     assert_eq!(catalog.commit(kick(7)).await, Err(CommitError::Conflict));
     let log = async || catalog.audit(AuditPage { limit: 9, ..AuditPage::default() }).await.unwrap();
     assert!(log().await.is_empty());
@@ -87,7 +89,7 @@ pub async fn a_decision_is_in_the_log_with_the_change_that_it_made_or_not_at_all
     let rows = log().await;
     assert_eq!(rows.len(), 1);
     let row = &rows[0];
-    assert_eq!((row.number, row.at_ms, row.actor.as_str()), (1, 30, "key:ops"));
+    assert_eq!((row.number, row.at_ms, row.actor.as_str()), (1, 30, "owner"));
     assert_eq!((row.action.as_str(), row.kind, &row.subject), ("kick", Kind::Meeting, &entry.subject));
     assert_eq!((&row.before, &row.after, row.address.as_deref()), (&entry.before, &None, Some("192.0.2.7")));
     assert_eq!(*numbers.borrow(), 1);

@@ -5,8 +5,8 @@ use super::fault::Fault;
 use super::rows::{to_i64, to_u64, to_uuid};
 use super::{SqliteCatalog, seeds, topics};
 use crate::{
-    Actor, Applied, ApplyError, Audit, AuditPage, AuditRow, By, CatalogError, CatalogFuture, ChangeRow, Cut, Kind,
-    Order,
+    Actor, ActorLost, Applied, ApplyError, Audit, AuditPage, AuditRow, By, CatalogError, CatalogFuture, ChangeRow, Cut,
+    Kind, Order,
 };
 use serde_json::{Value, json};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as, query_scalar};
@@ -52,7 +52,10 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order) -> Result<
 
 /// Whoever lost the right to order something while the order was under way changes nothing any more: what was taken away is
 /// taken away once that is answered.
-async fn check_actor(conn: &mut SqliteConnection, by: &By) -> Result<(), Fault<ApplyError>> {
+pub(super) async fn check_actor<E: From<ActorLost> + From<CatalogError>>(
+    conn: &mut SqliteConnection,
+    by: &By,
+) -> Result<(), Fault<E>> {
     let (sql, id) = match &by.actor {
         Actor::Key(key_id) => ("SELECT changed FROM keys WHERE key_id = $1 AND NOT disabled", key_id),
         Actor::Link(link_id) => ("SELECT changed FROM links WHERE link_id = $1", link_id),
@@ -60,9 +63,10 @@ async fn check_actor(conn: &mut SqliteConnection, by: &By) -> Result<(), Fault<A
         Actor::Server | Actor::Owner | Actor::Device(_) => return Ok(()),
     };
     let found: Option<i64> = query_scalar(sql).bind(id).fetch_optional(conn).await?;
-    let changed = to_u64(found.ok_or(Fault::Rule(ApplyError::ActorGone))?)?;
+    let changed =
+        to_u64(found.ok_or(Fault::Rule(ActorLost::Gone.into()))?).map_err(|error| Fault::Rule(error.into()))?;
     let is_as_judged = by.right_as_of.is_none_or(|seen| seen == changed);
-    if is_as_judged { Ok(()) } else { Err(Fault::Rule(ApplyError::ActorChanged)) }
+    if is_as_judged { Ok(()) } else { Err(Fault::Rule(ActorLost::Changed.into())) }
 }
 
 pub(super) fn widen(fault: Fault) -> Fault<ApplyError> {

@@ -2,9 +2,9 @@
 //! rows. Each statement of its own would wait for the connection's thread and back.
 
 use super::fault::Fault;
-use super::presence;
 use super::rows::{engagement_kind_name, to_i64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
+use super::{audit, presence};
 use crate::limits::OUTCOMES_PER_USER_MAX;
 use crate::{
     AuditEntry, CatalogError, CommitError, Engagement, EngagementKind, MeetingChange, MeetingCommit, NewOutboxRow,
@@ -22,6 +22,9 @@ const PREPARED_CHARS_MAX: usize = 8 << 10;
 
 pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -> Result<(), Fault<CommitError>> {
     check(conn, commit).await?;
+    if let Some(entry) = &commit.audit {
+        audit::check_actor(conn, &entry.by).await?;
+    }
     let mut rows = Batch::new("");
     if let Some(change) = &commit.meeting {
         push_change(&mut rows, change)?;

@@ -97,6 +97,7 @@ fn to_error(error: ActError) -> MeetingError {
         ActError::Refused { code: RefusalCode::Limit, words } => MeetingError::Limit(words),
         ActError::Refused { words, .. } => MeetingError::NotAllowed(words),
         ActError::Stale { present } => MeetingError::Stale { present },
+        ActError::Actor(lost) => MeetingError::Actor(lost),
         ActError::Unavailable(cause) => MeetingError::Unavailable(cause),
     }
 }
