@@ -13,13 +13,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Clock;
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, Need, NewRecord, Options, Part};
 
 use crate::atomic_ack::{AckRecord, AtomicAck};
-use crate::error::{AckError, AdminError, ReceiveError, SendError};
-use crate::limits::{BODY_BYTES_MAX, INVISIBLE_MAX};
-use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TagFilter, TopicType};
+use crate::error::{AckError, AdminError, InvalidMessage, ReceiveError, SendError};
+use crate::limits::{BODY_BYTES_MAX, DELAY_MAX, INVISIBLE_MAX};
+use crate::message::{Delivery, GroupOptions, Message, MessageId, Receipt, ReceiveRequest, TagFilter, TopicType};
 use crate::names::{GroupName, TopicName};
 use crate::queue::{BoxFuture, Queue};
 
@@ -29,6 +30,8 @@ pub struct Subject {
     pub queue: Arc<dyn Queue>,
     /// The log in which the engine keeps its records, if it offers [`AtomicAck`] to those who append there too.
     pub log: Option<Log>,
+    /// The engine goes by it.
+    pub clock: Clock,
     /// The shortest invisible time that it allows.
     pub invisible_min: Duration,
     /// How long a case waits for what must come: longer than anything takes.
@@ -73,6 +76,10 @@ cases![cases:
     what_does_not_exist_is_refused_by_name,
     what_passes_a_limit_is_refused,
     a_topic_takes_messages_of_its_own_type_alone,
+    a_delayed_message_comes_at_its_time_and_not_before,
+    a_delivery_time_in_the_past_means_at_once,
+    a_recalled_message_never_comes,
+    a_delivery_time_too_far_ahead_is_refused,
 ];
 
 cases![atomic_ack_cases:
@@ -167,6 +174,11 @@ impl Scene {
         let records = [NewRecord::new(CONSUMER_RECORD, 1, &own), NewRecord::new(ack.kind, ack.owner, &ack_payload)];
         let appended = self.log().append(Need::Essential, &records).expect("append");
         self.log().wait_durable(appended.end).expect("a log that works");
+    }
+
+    fn delayed(&self, body: &str, by: Duration) -> Message {
+        let by_ms = u64::try_from(by.as_millis()).expect("it is not so long");
+        Message { deliver_at_ms: Some(self.subject.clock.now_ms() + by_ms), ..text(body) }
     }
 
     async fn expect_nothing(&self) {
@@ -374,6 +386,62 @@ async fn a_topic_takes_messages_of_its_own_type_alone(scene: Scene) {
     scene.expect_nothing().await;
     let again = scene.queue().create_topic_of(scene.topic.clone(), TopicType::Normal).await;
     assert_eq!(again, Ok(()));
+}
+
+/// The scene's topic becomes another one, of this type.
+async fn of_type(mut scene: Scene, topic_type: TopicType) -> Scene {
+    let name = format!("{}-{topic_type}", scene.topic);
+    scene.topic = TopicName::parse(&name).expect("a name");
+    let created = scene.queue().create_topic_of(scene.topic.clone(), topic_type).await;
+    assert_eq!(created, Ok(()), "this engine has topics of type {topic_type}");
+    scene
+}
+
+async fn a_delayed_message_comes_at_its_time_and_not_before(scene: Scene) {
+    let scene = of_type(scene, TopicType::Delay).await;
+    let (late, early) = (scene.delayed("late", scene.soon() * 4), scene.delayed("early", scene.soon() * 2));
+    let mut sent = Vec::new();
+    for message in [late, early] {
+        let id = scene.queue().send_wait(&scene.topic, message.clone()).await.expect("send");
+        sent.insert(0, (id, message));
+    }
+    scene.expect_nothing().await;
+    let described = scene.queue().describe(scene.topic.clone()).await.expect("describe");
+    assert_eq!((described.topic_type, described.messages, described.delayed), (TopicType::Delay, 0, 2));
+    for (id, message) in sent {
+        let delivery = scene.receive_one(LONG).await;
+        assert!(message.deliver_at_ms.is_some_and(|at_ms| at_ms <= scene.subject.clock.now_ms()), "it comes too early");
+        assert_eq!((delivery.message_id, delivery.message, delivery.attempt), (id, message, 1));
+        scene.queue().ack(delivery.receipt).await.expect("ack");
+    }
+    scene.expect_nothing().await;
+}
+
+async fn a_delivery_time_in_the_past_means_at_once(scene: Scene) {
+    let scene = of_type(scene, TopicType::Delay).await;
+    let message = Message { deliver_at_ms: Some(1), ..text("at once") };
+    scene.send(message.clone()).await;
+    assert_eq!(scene.receive_one(LONG).await.message, message);
+}
+
+async fn a_recalled_message_never_comes(scene: Scene) {
+    let scene = of_type(scene, TopicType::Delay).await;
+    let id = scene.queue().send_wait(&scene.topic, scene.delayed("recalled", scene.soon() * 4)).await.expect("send");
+    scene.send(scene.delayed("not recalled", scene.soon() * 4)).await;
+    let recall = |id: &MessageId| scene.queue().recall(scene.topic.clone(), id.clone());
+    assert_eq!(recall(&id).await, Ok(true));
+    assert_eq!(recall(&id).await, Ok(false), "a second time");
+    let other = scene.receive_one(LONG).await;
+    assert_eq!(body(&other), "not recalled");
+    assert_eq!(recall(&other.message_id).await, Ok(false), "it has come already");
+    scene.expect_nothing().await;
+}
+
+async fn a_delivery_time_too_far_ahead_is_refused(scene: Scene) {
+    let scene = of_type(scene, TopicType::Delay).await;
+    let refused = scene.queue().send_wait(&scene.topic, scene.delayed("far", DELAY_MAX + LONG)).await;
+    assert!(matches!(refused, Err(SendError::Invalid(InvalidMessage::DeliveryTime { .. }))), "{refused:?}");
+    scene.expect_nothing().await;
 }
 
 async fn no_other_log_is_taken_for_the_engines_own(scene: Scene) {

@@ -190,6 +190,8 @@ pub struct TopicDescription {
     pub topic_type: TopicType,
     /// Messages that at least one group has still to consume, or that no group has received yet.
     pub messages: u64,
+    /// Messages that wait for their delivery time; they are not among those.
+    pub delayed: u64,
     /// What they take of the engine's store, as far as it knows.
     pub bytes: u64,
     pub groups: Vec<GroupProgress>,

@@ -8,9 +8,9 @@ use commitlog::Position;
 use crate::ids::WallMs;
 use crate::message::{GroupOptions, Message, TopicType};
 use crate::records::{
-    EncodedMessage, GroupKey, IndexEntry, Place, RECORD_KINDS, decode_acks, decode_cursor, decode_group,
+    EncodedMessage, GroupKey, IndexEntry, Place, RECORD_KINDS, decode_acks, decode_cursor, decode_entry, decode_group,
     decode_hand_outs, decode_index_entry, decode_indexed_message, decode_message, decode_topic_id, decode_typed_topic,
-    encode_group, encode_hand_outs, encode_indexed_message, encode_message, encode_topic, kind,
+    encode_entry, encode_group, encode_hand_outs, encode_indexed_message, encode_message, encode_topic, kind,
 };
 
 /// Version 1, stored at 0x0a00, made at 0x0b00, tag `t`, keys `k1` and `k2`, property `n`=`v`, and the body `body`.
@@ -110,4 +110,12 @@ fn indexed_messages_with_more_keep_their_bytes() {
         assert_eq!(encode_indexed_message(&entry, place), (kind::INDEXED_WITH_MORE, bytes.to_vec()));
         assert_eq!(decode_indexed_message(kind::INDEXED_WITH_MORE, bytes), Ok((entry, place)));
     }
+}
+
+#[test]
+fn an_entry_keeps_its_bytes() {
+    let entry = IndexEntry::new(Some("t".into()), 0x0102, WallMs(0x0a00), None);
+    let bytes = b"\x40\x01\0\0\0\0\0\0\x02\x01\0\0\x00\x0a\0\0\0\0\0\0\x01\x01\0t";
+    assert_eq!((kind::ENTRY, encode_entry(Position(0x0140), &entry)), (0x2b, bytes.to_vec()));
+    assert_eq!(decode_entry(bytes), Ok((Position(0x0140), entry)));
 }

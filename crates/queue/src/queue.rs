@@ -69,6 +69,13 @@ pub trait Queue: Send + Sync {
         }
     }
 
+    /// Takes back a message that waits for its delivery time; durable when it completes. `false`: it does not wait there, or
+    /// not any more.
+    fn recall(&self, topic: TopicName, message: MessageId) -> BoxFuture<'_, Result<bool, AdminError>> {
+        drop((topic, message));
+        Box::pin(async { Err(AdminError::UnsupportedType(TopicType::Delay)) })
+    }
+
     /// Creates the group, or changes its options; durable when it completes. A group belongs to a topic from its first
     /// receive there, and starts at the oldest message that the topic still holds.
     fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>>;

@@ -17,9 +17,13 @@
 //! 0x29  typed topic   0                type: u8 (1 fifo, 2 delay), name
 //! 0x2a  message with  topic id         version: u8 = 1, line: u8, stored_ms: u64, born_ms: u64, deliver_at, group,
 //!       more                           client id, tag, keys, properties, body
+//! 0x2b  entry         topic id         message position: u64, payload_bytes: u32, entered_ms: u64, tag
 //! 0x2c  indexed with  topic id         line: u8, due_ms: u64, payload_bytes: u32, stored_ms: u64, group: u32, tag
 //!       more
 //! ```
+//!
+//! An entry is the place in the line of a message that had to wait: from there on hand-outs, acknowledgements and cursors
+//! name it by the entry's position. It has all that the index needs, so that the message's record may come later.
 //!
 //! An indexed message stands in a snapshot for the message of its name, which is where it was. Its `group` is a hash.
 //! What a kind with a lower number can say is written as that.
@@ -59,6 +63,7 @@ pub(crate) mod kind {
     pub(crate) const REMOVED: u8 = 0x28;
     pub(crate) const TYPED_TOPIC: u8 = 0x29;
     pub(crate) const MESSAGE_WITH_MORE: u8 = 0x2a;
+    pub(crate) const ENTRY: u8 = 0x2b;
     pub(crate) const INDEXED_WITH_MORE: u8 = 0x2c;
 }
 
@@ -233,6 +238,25 @@ pub(crate) fn decode_index_entry(kind: u8, payload: &[u8]) -> Result<(IndexEntry
     let indexed = if let Place::Due(at) = place { at } else { stored };
     let entry = IndexEntry::new(tag.map(Into::into), payload.len(), indexed, message_group.map(GroupKey::of));
     Ok((entry, place))
+}
+
+/// `entry` is that of a message without a group, and stored when the message entered.
+pub(crate) fn encode_entry(message: Position, entry: &IndexEntry) -> Vec<u8> {
+    let mut out = message.to_bytes().to_vec();
+    out.extend_from_slice(&entry.bytes.to_le_bytes());
+    out.extend_from_slice(&entry.stored.0.to_le_bytes());
+    put_optional(&mut out, entry.tag.as_deref());
+    out
+}
+
+pub(crate) fn decode_entry(payload: &[u8]) -> Result<(Position, IndexEntry), Unreadable> {
+    let mut rest = payload;
+    let message = Position::from_bytes(take(&mut rest)?);
+    let bytes = u32::from_le_bytes(take(&mut rest)?);
+    let stored = WallMs(u64::from_le_bytes(take(&mut rest)?));
+    let tag = take_optional(&mut rest)?.map(Into::into);
+    let entry = IndexEntry { tag, stored, bytes, group: None };
+    if rest.is_empty() { Ok((message, entry)) } else { Err("bytes behind its end") }
 }
 
 /// What a start needs of a message, instead of all of it: kind and payload.
@@ -411,7 +435,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (decode_group(&bytes), decode_hand_outs(&bytes), decode_acks(&bytes), decode_typed_topic(&bytes));
-            let _ = decode_cursor(&bytes);
+            let _ = (decode_cursor(&bytes), decode_entry(&bytes));
             for kind in [kind::INDEXED_MESSAGE, kind::INDEXED_WITH_MORE] {
                 let _ = decode_indexed_message(kind, &bytes);
             }

@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use commitlog::Position;
 
-use super::Core;
 use super::progress::{Progress, Standing};
+use super::{Core, Said};
 use crate::ids::{SubscriptionId, TopicId};
+use crate::records::{encode_entry, kind};
 
 /// What the log takes for a definition, more or less.
 const DEFINITION_BYTES: u64 = 128;
@@ -23,6 +24,29 @@ pub(crate) enum Fate {
     Gone,
     /// Whether it has ended is not known yet.
     Held,
+}
+
+/// Where the messages of a topic are. Those that had to wait are apart, because they are carried with their entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TopicPart {
+    Line,
+    Entered,
+    Waiting,
+}
+
+impl TopicPart {
+    pub(crate) const ALL: [Self; 3] = [Self::Line, Self::Entered, Self::Waiting];
+}
+
+/// A message that a topic has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Its name.
+    pub(crate) message: Position,
+    /// Where it stands, if it had to wait.
+    pub(crate) entry: Option<Position>,
+    /// Its payload's length.
+    pub(crate) bytes: usize,
 }
 
 /// What is said again of a subscription behind copies of messages: first the hand-outs, rising, then the cursor.
@@ -40,7 +64,43 @@ impl Core {
         self.topic_by_id.keys().copied().collect()
     }
 
-    /// Messages of the topic with names in this range, rising, with their payload's length.
+    pub(crate) fn topic_parts(&self) -> Vec<(TopicId, TopicPart)> {
+        self.topic_by_id.keys().flat_map(|id| TopicPart::ALL.map(|part| (*id, part))).collect()
+    }
+
+    /// What of the topic has names in this range, rising.
+    pub(crate) fn kept_in(
+        &self,
+        (topic, part): (TopicId, TopicPart),
+        names: Range<Position>,
+    ) -> Box<dyn Iterator<Item = Kept> + '_> {
+        let Some(topic) = self.topic_by_id.get(&topic) else { return Box::new(std::iter::empty()) };
+        let messages = &topic.messages;
+        match part {
+            TopicPart::Line => {
+                let stand = messages.range(names).filter(|(position, _)| messages.message_at(*position) == *position);
+                Box::new(stand.map(|(message, entry)| Kept { message, entry: None, bytes: entry.bytes() }))
+            }
+            TopicPart::Entered => Box::new(messages.entered(names).filter_map(|(message, entry)| {
+                Some(Kept { message, entry: Some(entry), bytes: messages.get(entry)?.bytes() })
+            })),
+            TopicPart::Waiting => {
+                let waiting = topic.waiting.range(names);
+                Box::new(waiting.map(|(message, entry)| Kept { message, entry: None, bytes: entry.bytes() }))
+            }
+        }
+    }
+
+    /// The record that has let the message into the line.
+    pub(crate) fn entry(&self, topic: TopicId, message: Position) -> Option<Said> {
+        let messages = &self.topic_by_id.get(&topic)?.messages;
+        let position = messages.entry_of(message)?;
+        let payload = encode_entry(message, messages.get(position)?);
+        Some(Said { kind: kind::ENTRY, owner: topic.0, name: Some(position), payload })
+    }
+
+    /// What stands in the topic's line at these positions, rising, with its payload's length.
+    #[cfg(test)]
     pub(crate) fn messages_in(
         &self,
         topic: TopicId,
@@ -53,7 +113,7 @@ impl Core {
 
     /// How much would be appended if everything were carried.
     pub(crate) fn live_bytes(&self) -> u64 {
-        let messages: u64 = self.topic_by_id.values().map(|topic| topic.messages.bytes()).sum();
+        let messages: u64 = self.topic_by_id.values().map(|topic| topic.messages.bytes() + topic.waiting.bytes()).sum();
         let definitions = self.topic_by_id.len() + 2 * self.group_by_id.len() + self.subscription_by_id.len();
         messages + definitions as u64 * DEFINITION_BYTES
     }
@@ -64,10 +124,11 @@ impl Core {
 
     pub(crate) fn fate(&self, topic: TopicId, message: Position) -> Fate {
         let Some(found) = self.topic_by_id.get(&topic) else { return Fate::Gone };
-        if !found.messages.contains(message) {
-            return Fate::Gone;
+        if found.waiting.contains(message) {
+            return if found.waiting.is_entering(message) { Fate::Held } else { Fate::Carried };
         }
-        let standings = || self.progress_of(topic).map(|(_, progress)| progress.standing(message));
+        let Some(position) = found.messages.position_of(message) else { return Fate::Gone };
+        let standings = || self.progress_of(topic).map(|(_, progress)| progress.standing(position));
         if standings().any(|standing| standing == Standing::Held) {
             Fate::Held
         } else if !found.subscriptions.is_empty() && standings().all(|standing| standing == Standing::Consumed) {
@@ -79,14 +140,19 @@ impl Core {
 
     /// Takes a message out, whatever its groups have done with it: nobody can read it any more, or an owner removes it.
     pub(crate) fn remove_message(&mut self, topic: TopicId, message: Position) {
-        if let Some(topic) = self.topic_by_id.get_mut(&topic) {
-            topic.messages.remove(message);
+        let Some(topic) = self.topic_by_id.get_mut(&topic) else { return };
+        topic.waiting.remove(message);
+        if let Some(position) = topic.messages.position_of(message) {
+            topic.messages.remove(position);
         }
     }
 
-    /// What is to be said behind copies of these messages of the topic, which are rising.
+    /// What is to be said behind copies of these messages of the topic.
     pub(crate) fn restate(&self, topic: TopicId, messages: &[Position]) -> Vec<Restated> {
-        let restated = self.progress_of(topic).map(|(id, progress)| restate(id, progress, messages));
+        let Some(found) = self.topic_by_id.get(&topic) else { return Vec::new() };
+        let mut positions: Vec<_> = messages.iter().filter_map(|name| found.messages.position_of(*name)).collect();
+        positions.sort_unstable();
+        let restated = self.progress_of(topic).map(|(id, progress)| restate(id, progress, &positions));
         restated.filter(|restated| !restated.hand_outs.is_empty() || restated.cursor.is_some()).collect()
     }
 
@@ -106,11 +172,11 @@ impl Core {
     }
 }
 
-fn restate(subscription: SubscriptionId, progress: &Progress, messages: &[Position]) -> Restated {
+fn restate(subscription: SubscriptionId, progress: &Progress, positions: &[Position]) -> Restated {
     let mut restated = Restated { subscription, hand_outs: Vec::new(), cursor: None };
-    for message in messages {
-        match progress.standing(*message) {
-            Standing::HandedOut { attempt } => restated.hand_outs.push((*message, attempt)),
+    for position in positions {
+        match progress.standing(*position) {
+            Standing::HandedOut { attempt } => restated.hand_outs.push((*position, attempt)),
             Standing::Consumed => restated.cursor = Some(progress.cursor()),
             Standing::NotHandedOut | Standing::Held => {}
         }

@@ -13,12 +13,11 @@
 //! is decided. One that is held after that is acknowledged behind the place, or not at all.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
 use commitlog::Position;
 
 use super::progress::Holding;
-use super::{Core, Defined, Progress, Said};
+use super::{Core, Defined, Kept, Progress, Said, TopicPart};
 use crate::ids::{SubscriptionId, TopicId};
 use crate::records::{Place, encode_hand_outs, encode_indexed_message, kind};
 
@@ -32,7 +31,7 @@ const HAND_OUTS_PER_RECORD: usize = 256;
 pub(crate) struct CoreDump {
     from: Position,
     definitions: Vec<(Position, Defined)>,
-    topics: Vec<TopicId>,
+    topics: Vec<(TopicId, TopicPart)>,
     /// Where the next topic goes on.
     next_message: Position,
     groups: VecDeque<Waiting>,
@@ -73,7 +72,7 @@ impl CoreDump {
     pub(crate) fn begin(core: &Core, from: Position) -> Self {
         let subscriptions = core.subscription_by_id.keys();
         let groups = subscriptions.map(|id| Waiting { subscription: *id, held: None }).collect();
-        let (definitions, topics) = (core.definitions_before(from), core.topic_ids());
+        let (definitions, topics) = (core.definitions_before(from), core.topic_parts());
         Self { from, definitions, topics, next_message: Position(0), groups, waited: 0 }
     }
 
@@ -86,20 +85,21 @@ impl CoreDump {
             let next = self.definitions.split_off(rest).into_iter().rev();
             return CoreStep::Said(next.filter_map(|(name, defined)| core.define(name, defined)).collect());
         }
-        if let Some(topic) = self.topics.last().copied() {
-            return CoreStep::Said(self.messages(core, topic));
+        if let Some(part) = self.topics.last().copied() {
+            return CoreStep::Said(self.messages(core, part));
         }
         self.progress(core)
     }
 
-    fn messages(&mut self, core: &Core, topic: TopicId) -> Vec<Said> {
+    fn messages(&mut self, core: &Core, part: (TopicId, TopicPart)) -> Vec<Said> {
         let mut said = Vec::new();
-        for (name, (kind, payload)) in core.indexed_messages(topic, self.next_message..self.from) {
+        for kept in core.kept_in(part, self.next_message..self.from) {
             if said.len() >= RECORDS_PER_STEP {
-                self.next_message = name;
+                self.next_message = kept.message;
                 return said;
             }
-            said.push(Said { kind, owner: topic.0, name: Some(name), payload });
+            // An entry behind the place is in the log behind it.
+            said.extend(core.index(part, kept).filter(|said| said.name.is_some_and(|name| name < self.from)));
         }
         self.topics.pop();
         self.next_message = Position(0);
@@ -135,15 +135,19 @@ impl Core {
         before
     }
 
-    /// Messages of the topic with names in this range, rising.
-    fn indexed_messages(
-        &self,
-        topic: TopicId,
-        names: Range<Position>,
-    ) -> impl Iterator<Item = (Position, (u8, Vec<u8>))> + '_ {
-        let topic = self.topic_by_id.get(&topic);
-        let messages = topic.into_iter().flat_map(move |topic| topic.messages.range(names.clone()));
-        messages.map(|(name, entry)| (name, encode_indexed_message(entry, Place::Own)))
+    /// What a start needs of the message.
+    fn index(&self, (topic, part): (TopicId, TopicPart), kept: Kept) -> Option<Said> {
+        let found = self.topic_by_id.get(&topic)?;
+        let name = Some(kept.message);
+        let (kind, payload) = match part {
+            TopicPart::Entered => return self.entry(topic, kept.message),
+            TopicPart::Line => encode_indexed_message(found.messages.get(kept.message)?, Place::Own),
+            TopicPart::Waiting => {
+                let entry = found.waiting.get(kept.message)?;
+                encode_indexed_message(entry, Place::Due(entry.stored))
+            }
+        };
+        Some(Said { kind, owner: topic.0, name, payload })
     }
 }
 

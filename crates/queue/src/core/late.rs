@@ -19,7 +19,7 @@ use super::{Core, Subscription};
 use crate::ids::{GroupId, SubscriptionId, TopicId};
 use crate::message::TopicType;
 use crate::names::TopicName;
-use crate::records::IndexEntry;
+use crate::records::{IndexEntry, Place};
 
 #[derive(Debug, Default)]
 pub(crate) struct LateTopics {
@@ -32,6 +32,8 @@ struct LateTopic {
     /// `None`: it was named, and is not defined yet.
     definition: Option<(TopicName, TopicType)>,
     messages: BTreeMap<Position, IndexEntry>,
+    waiting: BTreeMap<Position, IndexEntry>,
+    entry_by_message: BTreeMap<Position, Position>,
 }
 
 #[derive(Debug, Default)]
@@ -72,13 +74,26 @@ impl LateTopics {
         self.subscription_by_id.entry(id).or_default().definition = Some((group, topic));
     }
 
-    pub(crate) fn add_message(&mut self, topic: TopicId, position: Position, entry: IndexEntry) {
-        self.topic_by_id.entry(topic).or_default().messages.insert(position, entry);
+    pub(crate) fn add_message(&mut self, topic: TopicId, message: Position, (entry, place): (IndexEntry, Place)) {
+        let topic = self.topic_by_id.entry(topic).or_default();
+        match place {
+            Place::Own => topic.messages.insert(message, entry),
+            Place::Due(_) => topic.waiting.insert(message, entry),
+        };
+    }
+
+    pub(crate) fn enter(&mut self, topic: TopicId, position: Position, message: Position, entry: IndexEntry) {
+        let topic = self.topic_by_id.entry(topic).or_default();
+        topic.waiting.remove(&message);
+        topic.messages.insert(position, entry);
+        topic.entry_by_message.insert(message, position);
     }
 
     pub(crate) fn remove_message(&mut self, topic: TopicId, message: Position) {
         if let Some(topic) = self.topic_by_id.get_mut(&topic) {
-            topic.messages.remove(&message);
+            topic.waiting.remove(&message);
+            let position = topic.entry_by_message.remove(&message).unwrap_or(message);
+            topic.messages.remove(&position);
         }
     }
 
@@ -118,15 +133,15 @@ impl Core {
     pub(crate) fn add_late(&mut self, mut late: LateTopics) -> Undefined {
         let mut undefined = Undefined { subscriptions: late.subscription_by_id.len(), ..Undefined::default() };
         let mut subscriptions = late.take_subscriptions();
-        for (id, LateTopic { definition, messages }) in late.topic_by_id {
-            let Some(definition) = definition else {
+        for (id, mut topic) in late.topic_by_id {
+            let Some(definition) = topic.definition.take() else {
                 undefined.topics += 1;
-                undefined.messages += messages.len();
+                undefined.messages += topic.messages.len() + topic.waiting.len();
                 continue;
             };
             let subscriptions = subscriptions.remove(&id).unwrap_or_default();
             undefined.subscriptions -= subscriptions.len();
-            self.add_late_topic(id, definition, messages, subscriptions);
+            self.add_late_topic(id, definition, topic, subscriptions);
         }
         undefined
     }
@@ -135,14 +150,25 @@ impl Core {
         &mut self,
         id: TopicId,
         (name, topic_type): (TopicName, TopicType),
-        messages: BTreeMap<Position, IndexEntry>,
+        topic: LateTopic,
         subscriptions: Vec<(SubscriptionId, GroupId, History)>,
     ) {
         self.add_topic(id, name, topic_type);
+        let LateTopic { messages, waiting, entry_by_message, .. } = topic;
+        let message_by_entry: HashMap<_, _> =
+            entry_by_message.into_iter().map(|(message, entry)| (entry, message)).collect();
         for (position, entry) in messages {
-            if !has_gone(&subscriptions, position) {
-                self.add_message(id, position, entry);
+            if has_gone(&subscriptions, position) {
+                continue;
             }
+            match message_by_entry.get(&position) {
+                Some(message) => drop(self.enter(id, position, *message, entry)),
+                None => drop(self.add_message(id, position, (entry, Place::Own))),
+            }
+        }
+        for (message, entry) in waiting {
+            let due = entry.stored;
+            self.add_message(id, message, (entry, Place::Due(due)));
         }
         for (subscription, group, history) in subscriptions {
             self.add_subscription(subscription, Subscription { topic: id, group, progress: history.progress });

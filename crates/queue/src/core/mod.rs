@@ -10,6 +10,8 @@ mod dump;
 mod late;
 mod messages;
 mod progress;
+mod runs;
+mod waiting;
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use commitlog::Position;
 
-pub(crate) use carry::{Fate, Restated};
+pub(crate) use carry::{Fate, Kept, Restated, TopicPart};
 pub(crate) use definitions::{Defined, Said};
 pub(crate) use dump::{CoreDump, CoreStep};
 pub(crate) use late::{LateTopics, Undefined};
@@ -26,9 +28,10 @@ pub(crate) use progress::{Expired, HandOut, LimitNews, PickRequest, Picked};
 use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
 use crate::message::{GroupOptions, GroupProgress, TopicDescription, TopicType};
 use crate::names::{GroupName, TopicName};
-use crate::records::IndexEntry;
+use crate::records::{IndexEntry, Place};
 use messages::Messages;
 use progress::Progress;
+use waiting::Waiting;
 
 #[derive(Debug, Default)]
 pub(crate) struct Core {
@@ -45,6 +48,8 @@ struct Topic {
     topic_type: TopicType,
     /// Durable messages that some group has still to consume, or that no group has received.
     messages: Messages,
+    /// Durable messages that are not in the line yet.
+    waiting: Waiting,
     subscriptions: Vec<(GroupId, SubscriptionId)>,
 }
 
@@ -80,6 +85,14 @@ impl Retention {
     }
 }
 
+/// A message that is to come into the line.
+#[derive(Clone, Debug)]
+pub(crate) struct NewEntry {
+    pub(crate) topic: TopicId,
+    pub(crate) message: Position,
+    pub(crate) entry: IndexEntry,
+}
+
 /// What a receive needs to know of a subscription.
 #[derive(Clone, Debug)]
 pub(crate) struct SubscriptionInfo {
@@ -112,7 +125,10 @@ impl Core {
     /// Creates the topic. One that exists keeps its messages.
     pub(crate) fn add_topic(&mut self, id: TopicId, name: TopicName, topic_type: TopicType) {
         self.topic_id_by_name.insert(name.clone(), id);
-        let topic = || Topic { name, topic_type, messages: Messages::default(), subscriptions: Vec::new() };
+        let topic = || {
+            let (messages, waiting, subscriptions) = (Messages::default(), Waiting::default(), Vec::new());
+            Topic { name, topic_type, messages, waiting, subscriptions }
+        };
         self.topic_by_id.entry(id).or_insert_with(topic);
     }
 
@@ -167,14 +183,77 @@ impl Core {
     }
 
     pub(crate) fn message_count(&self, topic: TopicId) -> usize {
-        self.topic_by_id.get(&topic).map_or(0, |topic| topic.messages.len())
+        self.topic_by_id.get(&topic).map_or(0, |topic| topic.messages.len() + topic.waiting.len())
     }
 
     /// Adds a durable message. Returns the subscriptions that may want it.
-    pub(crate) fn add_message(&mut self, topic: TopicId, position: Position, entry: IndexEntry) -> Vec<SubscriptionId> {
+    pub(crate) fn add_message(
+        &mut self,
+        topic: TopicId,
+        message: Position,
+        (entry, place): (IndexEntry, Place),
+    ) -> Vec<SubscriptionId> {
         let Some(topic) = self.topic_by_id.get_mut(&topic) else { return Vec::new() };
-        topic.messages.insert(position, entry);
+        match place {
+            Place::Own => topic.messages.insert(message, entry),
+            Place::Due(_) => {
+                topic.waiting.insert(message, entry);
+                return Vec::new();
+            }
+        }
         topic.subscriptions.iter().map(|(_, id)| *id).collect()
+    }
+
+    /// Messages that are due, and are entering from now on: of any topics, in no order between them.
+    pub(crate) fn take_due(&mut self, now: WallMs, max: usize) -> Vec<NewEntry> {
+        let mut due = Vec::new();
+        for (id, topic) in &mut self.topic_by_id {
+            while due.len() < max
+                && let Some((message, mut entry)) = topic.waiting.take_due(now)
+            {
+                entry.stored = now;
+                due.push(NewEntry { topic: *id, message, entry });
+            }
+        }
+        due
+    }
+
+    pub(crate) fn put_back(&mut self, topic: TopicId, message: Position) {
+        if let Some(topic) = self.topic_by_id.get_mut(&topic) {
+            topic.waiting.put_back(message);
+        }
+    }
+
+    /// The entry of a message is durable. Returns the subscriptions that may want it. One that was removed meanwhile stays out.
+    pub(crate) fn enter_waiting(
+        &mut self,
+        topic: TopicId,
+        position: Position,
+        message: Position,
+        entry: IndexEntry,
+    ) -> Vec<SubscriptionId> {
+        let waits = self.topic_by_id.get(&topic).is_some_and(|topic| topic.waiting.contains(message));
+        if waits { self.enter(topic, position, message, entry) } else { Vec::new() }
+    }
+
+    /// The same of a replay: the message itself may come later.
+    pub(crate) fn enter(
+        &mut self,
+        topic: TopicId,
+        position: Position,
+        message: Position,
+        entry: IndexEntry,
+    ) -> Vec<SubscriptionId> {
+        let Some(topic) = self.topic_by_id.get_mut(&topic) else { return Vec::new() };
+        topic.waiting.remove(message);
+        topic.messages.enter(position, message, entry);
+        topic.subscriptions.iter().map(|(_, id)| *id).collect()
+    }
+
+    /// Whether the message waits, and its entry is not appended.
+    pub(crate) fn waits(&self, topic: TopicId, message: Position) -> bool {
+        let topic = self.topic_by_id.get(&topic);
+        topic.is_some_and(|topic| topic.waiting.contains(message) && !topic.waiting.is_entering(message))
     }
 
     /// Removes the messages that have had their time.
@@ -202,7 +281,7 @@ impl Core {
         let subscriptions = topic.subscriptions.iter().filter_map(|(_, id)| self.subscription_by_id.get(id));
         let progress: Vec<&Progress> = subscriptions.map(|subscription| &subscription.progress).collect();
         let Some(oldest_cursor) = progress.iter().map(|progress| progress.cursor()).min() else { return };
-        topic.messages.retain(|position| {
+        topic.messages.retain(|position, _| {
             position >= oldest_cursor || !progress.iter().all(|progress| progress.is_consumed(position))
         });
     }
@@ -210,7 +289,11 @@ impl Core {
     pub(crate) fn pick(&mut self, id: SubscriptionId, request: &PickRequest<'_>) -> Picked {
         let Some(subscription) = self.subscription_by_id.get_mut(&id) else { return Picked::default() };
         let Some(topic) = self.topic_by_id.get(&subscription.topic) else { return Picked::default() };
-        subscription.progress.pick(topic.messages.by_position(), request)
+        let mut picked = subscription.progress.pick(&topic.messages, request);
+        for out in picked.hand_outs.iter_mut().chain(&mut picked.dead) {
+            out.message = topic.messages.message_at(out.position);
+        }
+        picked
     }
 
     /// The pick is logged: what the filter left out is consumed.
@@ -302,16 +385,19 @@ impl Core {
         its.map(|topic| topic.name.clone()).collect()
     }
 
+    /// Whether it is in the line or waits.
     pub(crate) fn holds(&self, topic: TopicId, message: Position) -> bool {
-        self.topic_by_id.get(&topic).is_some_and(|topic| topic.messages.contains(message))
+        let topic = self.topic_by_id.get(&topic);
+        topic.is_some_and(|topic| topic.messages.position_of(message).is_some() || topic.waiting.contains(message))
     }
 
-    /// When the message was stored that the topic holds.
+    /// When the message was stored that the topic has in its line; of one that had to wait, when it entered.
     pub(crate) fn stored_at(&self, topic: TopicId, message: Position) -> Option<WallMs> {
-        self.topic_by_id.get(&topic)?.messages.by_position().get(&message).map(|entry| entry.stored)
+        let messages = &self.topic_by_id.get(&topic)?.messages;
+        messages.get(messages.position_of(message)?).map(|entry| entry.stored)
     }
 
-    /// What the topic holds behind this message, from the oldest or from the newest on.
+    /// What the topic has in its line behind this message, from the oldest or from the newest on, by name.
     pub(crate) fn messages_behind(
         &self,
         topic: TopicId,
@@ -319,11 +405,14 @@ impl Core {
         newest_first: bool,
     ) -> Box<dyn Iterator<Item = (Position, &IndexEntry)> + '_> {
         let Some(topic) = self.topic_by_id.get(&topic) else { return Box::new(std::iter::empty()) };
+        let messages = &topic.messages;
+        let after = after.map(|message| messages.position_of(message).unwrap_or(message));
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let named = move |(position, entry)| (messages.message_at(position), entry);
         if newest_first {
-            Box::new(topic.messages.range((Bound::Unbounded, after)).rev())
+            Box::new(messages.range((Bound::Unbounded, after)).rev().map(named))
         } else {
-            Box::new(topic.messages.range((after, Bound::Unbounded)))
+            Box::new(messages.range((after, Bound::Unbounded)).map(named))
         }
     }
 
@@ -337,9 +426,10 @@ impl Core {
             Some(GroupProgress { group: name, waiting, in_flight, due_again })
         });
         let messages = topic.messages.len() as u64;
-        let (name, bytes) = (topic.name.clone(), topic.messages.bytes());
+        let (name, bytes) = (topic.name.clone(), topic.messages.bytes() + topic.waiting.bytes());
         let topic_type = topic.topic_type;
-        Some(TopicDescription { topic: name, topic_type, messages, bytes, groups: groups.collect() })
+        let delayed = topic.waiting.len() as u64;
+        Some(TopicDescription { topic: name, topic_type, messages, delayed, bytes, groups: groups.collect() })
     }
 }
 

@@ -9,15 +9,15 @@
 //!                                                └── release ──► invisible or due again, as its deadline says
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use commitlog::Position;
 
+use super::messages::Messages;
 use crate::ids::Now;
 use crate::limits::IN_FLIGHT_MAX;
 use crate::message::TagFilter;
-use crate::records::IndexEntry;
 
 /// A group that has reached the limit of hand-outs is told to have left it when it has no more than these.
 const IN_FLIGHT_LEFT: usize = IN_FLIGHT_MAX / 10 * 9;
@@ -83,7 +83,10 @@ pub(crate) struct PickRequest<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HandOut {
+    /// Where it stands in the line.
     pub(crate) position: Position,
+    /// Its name.
+    pub(crate) message: Position,
     pub(crate) attempt: u32,
     pub(crate) serial: u64,
 }
@@ -124,7 +127,7 @@ pub(crate) struct Expired;
 
 impl Progress {
     /// Hands messages out: first those that are due again, then those past the cursor.
-    pub(crate) fn pick(&mut self, messages: &BTreeMap<Position, IndexEntry>, request: &PickRequest<'_>) -> Picked {
+    pub(crate) fn pick(&mut self, messages: &Messages, request: &PickRequest<'_>) -> Picked {
         self.expire(request.now);
         let mut picked = Picked { limit: self.limit_left(), ..Picked::default() };
         let mut budget = Budget { count: request.max, bytes: request.bytes_max, is_untouched: true };
@@ -144,18 +147,12 @@ impl Progress {
         }
     }
 
-    fn pick_due(
-        &mut self,
-        messages: &BTreeMap<Position, IndexEntry>,
-        request: &PickRequest<'_>,
-        budget: &mut Budget,
-        picked: &mut Picked,
-    ) {
+    fn pick_due(&mut self, messages: &Messages, request: &PickRequest<'_>, budget: &mut Budget, picked: &mut Picked) {
         let mut from = Position(0);
         for _ in 0..SCAN_MAX {
             let Some(position) = self.due_again.range(from..).next().copied() else { return };
             from = after(position);
-            let Some(entry) = messages.get(&position) else {
+            let Some(entry) = messages.get(position) else {
                 // It was older than the retention time.
                 self.consume(position);
                 continue;
@@ -174,13 +171,7 @@ impl Progress {
         }
     }
 
-    fn pick_new(
-        &mut self,
-        messages: &BTreeMap<Position, IndexEntry>,
-        request: &PickRequest<'_>,
-        budget: &mut Budget,
-        picked: &mut Picked,
-    ) {
+    fn pick_new(&mut self, messages: &Messages, request: &PickRequest<'_>, budget: &mut Budget, picked: &mut Picked) {
         for (seen, (position, entry)) in messages.range(self.cursor..).enumerate() {
             if seen >= SCAN_MAX {
                 picked.more = true;
@@ -194,11 +185,11 @@ impl Progress {
                 if !budget.take(entry.bytes()) {
                     return;
                 }
-                picked.hand_outs.push(self.hide(*position, 1, request.now.after(request.invisible)));
+                picked.hand_outs.push(self.hide(position, 1, request.now.after(request.invisible)));
             } else {
-                picked.skipped.push(*position);
+                picked.skipped.push(position);
             }
-            self.cursor = after(*position);
+            self.cursor = after(position);
         }
     }
 
@@ -217,14 +208,14 @@ impl Progress {
         self.due_again.remove(&position);
         self.deadlines.insert((until, position));
         self.handed_out.insert(position, HandedOut { attempt, visibility: Visibility::Invisible { serial, until } });
-        HandOut { position, attempt, serial }
+        HandOut { position, message: position, attempt, serial }
     }
 
     fn hold_for_dead_letters(&mut self, position: Position, attempt: u32, now: Now) -> HandOut {
         let (serial, until) = (self.next_serial(), now.after(DEAD_LETTER_PAUSE));
         self.due_again.remove(&position);
         self.handed_out.insert(position, HandedOut { attempt, visibility: Visibility::Held { serial, until } });
-        HandOut { position, attempt, serial }
+        HandOut { position, message: position, attempt, serial }
     }
 
     fn next_serial(&mut self) -> u64 {

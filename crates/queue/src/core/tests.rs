@@ -30,7 +30,7 @@ fn core() -> Core {
 
 fn send(core: &mut Core, position: u64, tag: Option<&str>) {
     let entry = IndexEntry::new(tag.map(Into::into), 100, WallMs(position), None);
-    core.add_message(TOPIC, Position(position), entry);
+    core.add_message(TOPIC, Position(position), (entry, Place::Own));
 }
 
 fn pick_from(core: &mut Core, id: SubscriptionId, filter: &TagFilter, max: usize, now: Now) -> Picked {
@@ -255,12 +255,14 @@ fn what_was_taken_back_is_not_lost_when_only_what_follows_it_was_logged() {
     let large = IndexEntry::new(None, RECEIVE_BYTES_MAX, WallMs(0), None);
     core.replay_hand_out(SUBSCRIPTION, Position(10), 1);
     send(&mut core, 10, None);
-    core.add_message(TOPIC, Position(20), large.clone());
+    core.add_message(TOPIC, Position(20), (large.clone(), Place::Own));
     send(&mut core, 30, None);
     let first = pick_from(&mut core, SUBSCRIPTION, &TagFilter::All, 1, at(0));
     assert_eq!(pick(&mut core, 1, at(0)), [(20, 1, 2)]);
-    let lost =
-        Picked { hand_outs: vec![HandOut { position: Position(20), attempt: 1, serial: 2 }], ..Picked::default() };
+    let lost = Picked {
+        hand_outs: vec![HandOut { position: Position(20), message: Position(20), attempt: 1, serial: 2 }],
+        ..Picked::default()
+    };
     core.undo_pick(SUBSCRIPTION, &lost);
     core.undo_pick(SUBSCRIPTION, &first);
     // The first is small, the second has no room behind it, and the third must not overtake it.
@@ -273,7 +275,7 @@ fn a_receive_ends_before_it_gets_too_large_but_takes_one_message_of_any_size() {
     let mut core = core();
     for position in [10, 20, 30] {
         let entry = IndexEntry::new(None, RECEIVE_BYTES_MAX - 1, WallMs(0), None);
-        core.add_message(TOPIC, Position(position), entry);
+        core.add_message(TOPIC, Position(position), (entry, Place::Own));
     }
     assert_eq!(pick(&mut core, 9, at(0)), [(10, 1, 1)]);
     assert_eq!(pick(&mut core, 9, at(0)), [(20, 1, 2)]);

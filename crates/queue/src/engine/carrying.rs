@@ -15,9 +15,10 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::state::{State, unavailable};
-use crate::core::{Defined, Fate, Restated, Said};
+use crate::core::{Defined, Fate, Kept, Restated, Said, TopicPart};
 use crate::error::Unavailable;
 use crate::ids::TopicId;
+use crate::limits::PROPERTY_BYTES_MAX;
 use crate::records::{encode_hand_outs, kind};
 
 /// Most that one step appends, if not a single message is larger. What is said of a message that is as large as can
@@ -29,6 +30,8 @@ const EXAMINED_MAX: usize = 1000;
 const STEP_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(1);
 /// What a message costs besides its payload: header, padding.
 const RECORD_COST: usize = 48;
+/// What the entry of one that had to wait costs, besides its tag, which is in the message too.
+const ENTRY_COST: usize = 72;
 /// What each group costs: its hand-out of the message.
 const GROUP_COST: usize = 12;
 
@@ -46,8 +49,8 @@ pub(super) struct Carrying {
     /// Names of which the segment has a copy, rising.
     copies: Vec<Position>,
     /// Still to be walked, the last one next.
-    topics: Vec<TopicId>,
-    /// Where the walk goes on in the last topic.
+    topics: Vec<(TopicId, TopicPart)>,
+    /// Where the walk goes on in the last part.
     from: Position,
     held: Vec<(TopicId, Position)>,
     definitions: Vec<(Position, Defined)>,
@@ -71,7 +74,7 @@ impl Carrying {
         if !state.is_settled_before(wanted.positions.end) {
             return None;
         }
-        let topics = state.core.topic_ids();
+        let topics = state.core.topic_parts();
         let mut carrying =
             Self { wanted, copies, topics, from: Position(0), held: vec![], definitions: vec![], lost: 0 };
         carrying.definitions = state.core.definitions().filter(|(name, _)| carrying.is_here(*name)).collect();
@@ -94,8 +97,8 @@ impl Carrying {
     /// # Errors
     /// The log cannot be read or written: somebody must see to it.
     pub(super) fn step(&mut self, engine: &Inner) -> Result<Step, Unavailable> {
-        let stepped = if let Some(topic) = self.topics.last().copied() {
-            self.walk(engine, topic)
+        let stepped = if let Some(part) = self.topics.last().copied() {
+            self.walk(engine, part)
         } else if !self.held.is_empty() {
             self.carry_held(engine)
         } else {
@@ -107,8 +110,9 @@ impl Carrying {
         }
     }
 
-    fn walk(&mut self, engine: &Inner, topic: TopicId) -> Result<Step, Unavailable> {
-        let chosen = self.choose(engine, topic);
+    fn walk(&mut self, engine: &Inner, part: (TopicId, TopicPart)) -> Result<Step, Unavailable> {
+        let topic = part.0;
+        let chosen = self.choose(engine, part);
         let held = engine.carry_messages(topic, &chosen.messages, &mut self.lost)?;
         self.held.extend(chosen.held.into_iter().chain(held).map(|message| (topic, message)));
         self.from = chosen.next.unwrap_or_else(|| {
@@ -118,7 +122,8 @@ impl Carrying {
         Ok(Step::More)
     }
 
-    fn choose(&self, engine: &Inner, topic: TopicId) -> Chosen {
+    fn choose(&self, engine: &Inner, part: (TopicId, TopicPart)) -> Chosen {
+        let topic = part.0;
         let retention = engine.retention();
         let mut state = engine.state();
         state.core.remove_old(topic, retention);
@@ -127,15 +132,18 @@ impl Carrying {
         let mut chosen = Chosen { messages: vec![], held: vec![], next: None };
         let mut bytes = 0;
         let names = self.from..self.wanted.positions.end;
-        for (examined, (name, len)) in state.core.messages_in(topic, names).enumerate() {
-            let is_enough = bytes + len + overhead > bytes_max && !chosen.messages.is_empty();
+        for (examined, kept) in state.core.kept_in(part, names).enumerate() {
+            let Kept { message: name, entry, bytes: len } = kept;
+            let is_here = self.is_here(name) || entry.is_some_and(|entry| self.is_here(entry));
+            let cost = overhead + if entry.is_some() { len + len.min(PROPERTY_BYTES_MAX) + ENTRY_COST } else { len };
+            let is_enough = bytes + cost > bytes_max && !chosen.messages.is_empty();
             if is_enough || examined >= EXAMINED_MAX || (examined > 0 && begun.elapsed() > STEP_TIME_MAX) {
                 chosen.next = Some(name);
                 break;
             }
-            match self.is_here(name).then(|| state.core.fate(topic, name)) {
+            match is_here.then(|| state.core.fate(topic, name)) {
                 Some(Fate::Carried) => {
-                    bytes += len + overhead;
+                    bytes += cost;
                     chosen.messages.push(name);
                 }
                 Some(Fate::Held) => chosen.held.push(name),
@@ -203,6 +211,13 @@ impl Inner {
             }
         }
         let names: Vec<Position> = records.iter().map(|record| record.position).collect();
+        // A message and its entry stay together: a copy of the message alone would wait again, once the entry has gone.
+        let entries = names.iter().filter_map(|name| state.core.entry(topic, *name));
+        records.extend(
+            entries.filter_map(|Said { kind, owner, name, payload }| {
+                Some(Record { kind, owner, position: name?, payload })
+            }),
+        );
         self.append_carried(&state, &records, &state.core.restate(topic, &names))?;
         let held = messages.iter().zip(fates).filter(|(_, fate)| *fate == Fate::Held);
         Ok(held.map(|(name, _)| *name).collect())

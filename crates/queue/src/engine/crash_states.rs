@@ -13,7 +13,7 @@ use std::time::Instant;
 use commitlog::Fault;
 use commitlog::testing::{CheckedStates, CrashStates, ForgettingStorage, Lie, Trace, open_at_rest};
 
-use self::life::{Life, MARKER, engine_options, options};
+use self::life::{Life, MARKER, engine_options, machine, options};
 use self::told::{Held, Told};
 use super::{EngineOptions, Recovery};
 use crate::records::kind;
@@ -45,6 +45,9 @@ struct Lived {
     tried_again: usize,
     /// Acknowledgements in units of others.
     atomic_acks: usize,
+    /// Hand-outs of messages that had a delivery time.
+    delayed: usize,
+    recalled: usize,
 }
 
 impl Recorded {
@@ -59,13 +62,13 @@ impl Recorded {
             life.step(n);
             told.push(life.told());
             let end = life.mark(n);
-            life.keep();
+            life.keep_space();
             if n % STEPS_PER_WAIT == 0 {
                 life.wait_durable(end);
                 life.storage.note(n);
             }
         }
-        Self { trace: life.storage.trace(), told, options: engine_options(), lived: life.lived() }
+        Self { trace: life.storage.trace(), told, options: engine_options(&machine()), lived: life.lived() }
     }
 
     fn check_all(&self, states: CrashStates) -> Result<CheckedStates, String> {
@@ -123,6 +126,8 @@ impl AddAssign for Lived {
         self.dead_letters += other.dead_letters;
         self.tried_again += other.tried_again;
         self.atomic_acks += other.atomic_acks;
+        self.delayed += other.delayed;
+        self.recalled += other.recalled;
     }
 }
 
@@ -141,14 +146,17 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_groups_had() {
         eprintln!("life {seed}: {} of {states_min} crash states, {} s", sum.states, began.elapsed().as_secs());
     }
     let CheckedStates { states, exact, of_snapshots } = sum;
-    let Lived { reclaimed, dead_letters, tried_again, atomic_acks } = lived;
+    let Lived { reclaimed, dead_letters, tried_again, atomic_acks, delayed, recalled } = lived;
     println!(
         "found: {states} crash states of groups, none illegal: {exact} exactly as after a step, {of_snapshots} begun with a \
          snapshot; {reclaimed} segments were given back, {tried_again} messages were tried again, {dead_letters} came to the \
-         dead letters, {atomic_acks} were acknowledged with a record of another part"
+         dead letters, {atomic_acks} were acknowledged with a record of another part, {delayed} were handed out after their time, {recalled} recalled"
     );
     assert!(exact > states / 2 && of_snapshots > states / 50, "{sum:?}");
-    assert!(reclaimed > 5 && tried_again > 20 && dead_letters > 5 && atomic_acks > 5, "{lived:?}");
+    assert!(
+        reclaimed > 5 && tried_again > 20 && dead_letters > 5 && atomic_acks > 5 && delayed > 20 && recalled > 5,
+        "{lived:?}"
+    );
 }
 
 /// Seeded bugs of the log. What each does first is random.

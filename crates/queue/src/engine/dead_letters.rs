@@ -2,7 +2,7 @@
 //!
 //! One that the disk has damaged goes nowhere: nobody can read it. It is given up, and said to be lost.
 
-use commitlog::{Need, NewRecord, Part, Position, ReadError};
+use commitlog::{Need, NewRecord, Part, ReadError};
 
 use super::Inner;
 use super::receive::{Polled, Waiter, decode};
@@ -29,9 +29,9 @@ impl Inner {
     }
 
     fn move_to_dead_letters(&self, waiter: &Waiter, polled: &Polled, dead: &HandOut) -> Result<(), Unavailable> {
-        let message = match self.read_record(dead.position)? {
+        let message = match self.read_record(dead.message)? {
             Ok(record) => decode(record)?,
-            Err(error) => return self.give_up(waiter, polled, dead.position, &error),
+            Err(error) => return self.give_up(waiter, polled, dead, &error),
         };
         let EncodedMessage { kind, head, entry } = encode_message(&message, self.wall(), Place::Own);
         let letter = [Part::Bytes(&head), Part::Bytes(&message.body)];
@@ -44,20 +44,18 @@ impl Inner {
             [NewRecord::new(kind, topic.0, &letter), NewRecord::new(kind::ACK, waiter.subscription.0, &consumed)];
         let appended = state.append(&self.log, Need::Essential, &records)?;
         let position = appended.positions[0];
-        state.when_durable(appended.end, WhenDurable::AddMessage { topic, position, entry, done: None });
+        state.when_durable(
+            appended.end,
+            WhenDurable::AddMessage { topic, position, entry, place: Place::Own, done: None },
+        );
         state.consume_when_durable(appended.end, waiter.subscription, dead.position);
         Ok(())
     }
 
     /// No other group can read it either.
-    fn give_up(
-        &self,
-        waiter: &Waiter,
-        polled: &Polled,
-        message: Position,
-        error: &ReadError,
-    ) -> Result<(), Unavailable> {
-        let consumed = message.to_bytes();
+    fn give_up(&self, waiter: &Waiter, polled: &Polled, dead: &HandOut, error: &ReadError) -> Result<(), Unavailable> {
+        let message = dead.message;
+        let consumed = dead.position.to_bytes();
         let consumed = [Part::Bytes(&consumed)];
         let mut state = self.state();
         let ack = NewRecord::new(kind::ACK, waiter.subscription.0, &consumed);
@@ -69,7 +67,7 @@ impl Inner {
             tracing::error!(%message, %error, "a message of the queue cannot be read any more, and is lost");
             state.core.remove_message(topic, message);
         }
-        state.consume_when_durable(appended.end, waiter.subscription, message);
+        state.consume_when_durable(appended.end, waiter.subscription, dead.position);
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! The thread that keeps an engine small: it removes messages that have had their time from topics where nothing
-//! happens, and carries what the queue needs of a segment that the log wants back.
+//! The thread that does what time asks for: it lets in delayed messages that are due, removes messages that have had their
+//! time from topics where nothing happens, and carries what the queue needs of a segment that the log wants back.
 
 use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,7 +14,7 @@ use super::Inner;
 use super::carrying::{Carrying, Step};
 use super::dumping::{DumpStep, Dumping};
 
-/// How often the log is asked whether it wants a segment back, and something that could not be carried is tried again.
+/// How often the engine looks for delayed messages that are due, the log is asked whether it wants a segment back, and something that could not be carried is tried again.
 const POLL_EVERY: Duration = Duration::from_millis(50);
 /// The pause of a dump that waits for the disk or for a consumer.
 const DUMP_PAUSE: Duration = Duration::from_millis(2);
@@ -28,12 +28,14 @@ pub(super) struct Keeper {
     owner: Option<LogOwner>,
     carrying: Option<Carrying>,
     dumping: Option<Dumping>,
+    /// Nothing is carried before: somebody must see to an error first.
+    carries_from: Option<Instant>,
     removed_old: Instant,
 }
 
 impl Keeper {
     pub(super) fn new(owner: Option<LogOwner>) -> Self {
-        Self { owner, carrying: None, dumping: None, removed_old: Instant::now() }
+        Self { owner, carrying: None, dumping: None, carries_from: None, removed_old: Instant::now() }
     }
 
     /// Runs until the engine is dropped, which drops the sender of `ended` too.
@@ -73,8 +75,17 @@ impl Keeper {
             self.removed_old = Instant::now();
             engine.remove_all_old();
         }
-        let Some(owner) = &mut self.owner else { return POLL_EVERY };
+        let pause = if engine.let_in_due() { Duration::ZERO } else { POLL_EVERY };
+        pause.min(self.keep_space(engine))
+    }
+
+    /// Carries some of what the log wants back. Returns the pause until it goes on.
+    pub(super) fn keep_space(&mut self, engine: &Inner) -> Duration {
+        let Some(owner) = &mut self.owner else { return Duration::MAX };
         owner.set_live_bytes(engine.state().core.live_bytes());
+        if self.carries_from.is_some_and(|from| from > Instant::now()) {
+            return POLL_EVERY;
+        }
         if self.carrying.is_none() {
             self.carrying = owner.wanted().and_then(|wanted| Carrying::begin(engine, owner, wanted));
         }
@@ -93,6 +104,7 @@ impl Keeper {
             }
             Err(error) => {
                 tracing::error!(%error, "the queue cannot carry what it needs of the log's oldest segment, which stays");
+                self.carries_from = Some(Instant::now() + ERROR_PAUSE);
                 ERROR_PAUSE
             }
         }
@@ -173,12 +185,13 @@ mod tests {
         engine.create_topic(topic.clone()).await.unwrap();
         engine.send_wait(&topic, Message { body: vec![1; 1000].into(), ..Message::default() }).await.unwrap();
         storage.fail(Call::Read, 0, std::io::ErrorKind::Other);
-        while keeper.turn(&engine.inner) != ERROR_PAUSE {
+        while keeper.keep_space(&engine.inner) != ERROR_PAUSE {
             // Of another part of the program.
             drop(log.append(Need::Normal, &[NewRecord::new(0x40, 0, &[Part::Bytes(&[2; 1000])])]));
             tokio::task::yield_now().await;
         }
         assert_eq!(*log.segments().start(), 1);
+        keeper.carries_from = None;
         while *log.segments().start() == 1 {
             keeper.turn(&engine.inner);
             tokio::task::yield_now().await;

@@ -8,6 +8,7 @@ mod carrying;
 mod crash_states;
 mod dead_letters;
 mod dumping;
+mod entering;
 mod keeper;
 mod receive;
 mod recovery;
@@ -29,8 +30,10 @@ use crate::atomic_ack::AtomicAck;
 use crate::core::Retention;
 use crate::error::{AckError, AdminError, ReceiveError, SendError, Unavailable};
 use crate::ids::{Now, WallMs};
-use crate::limits::INVISIBLE_MIN;
-use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TopicDescription, TopicType};
+use crate::limits::{DELAY, INVISIBLE_MIN};
+use crate::message::{
+    Delivery, GroupOptions, Message, MessageId, Receipt, ReceiveRequest, TopicDescription, TopicType,
+};
 use crate::names::{GroupName, TopicName};
 use crate::queue::{BoxFuture, NotTaken, Queue, SendDone};
 use crate::receipt::HandOutId;
@@ -53,6 +56,8 @@ pub struct EngineOptions {
     pub invisible_min: Duration,
     /// Messages older than this are removed, consumed or not.
     pub retention: Duration,
+    /// How far ahead a delivery time may lie; at most [`DELAY_MAX`](crate::limits::DELAY_MAX).
+    pub delay_max: Duration,
     /// Ages are measured by it.
     pub clock: Clock,
     /// The engine is one of the log's [`owners`](commitlog::Options::owners): it carries what it needs of old segments.
@@ -64,6 +69,7 @@ impl Default for EngineOptions {
         Self {
             invisible_min: INVISIBLE_MIN,
             retention: Duration::from_secs(3 * 24 * 3600),
+            delay_max: DELAY,
             clock: Clock::system(),
             is_log_owner: false,
         }
@@ -129,6 +135,10 @@ impl Queue for Engine {
 
     fn create_topic_of(&self, topic: TopicName, topic_type: TopicType) -> BoxFuture<'_, Result<(), AdminError>> {
         Box::pin(self.inner.create_topic_of(topic, topic_type))
+    }
+
+    fn recall(&self, topic: TopicName, message: MessageId) -> BoxFuture<'_, Result<bool, AdminError>> {
+        Box::pin(async move { self.inner.recall(&topic, &message).await })
     }
 
     fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>> {

@@ -160,12 +160,12 @@ impl Inner {
     /// Reads the picked messages. One that cannot be read keeps none of the others back.
     fn read_deliveries(&self, waiter: &Waiter, polled: &Polled) -> Vec<Delivery> {
         let deliver = |out: &HandOut| {
-            let message = self.read(out.position);
+            let message = self.read(out.message);
             let message =
                 message.inspect_err(|error| tracing::error!(%error, "a message cannot be handed out")).ok()?;
             let id = HandOutId { subscription: waiter.subscription, position: out.position, serial: out.serial };
             Some(Delivery {
-                message_id: message_id(out.position),
+                message_id: message_id(out.message),
                 topic: polled.info.topic.clone(),
                 message,
                 receipt: id.receipt(self.log.epoch()),

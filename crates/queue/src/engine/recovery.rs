@@ -1,5 +1,7 @@
 //! The recovery of the engine: the log is replayed into it, then it starts.
 
+use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, mpsc};
 
 use commitlog::{Log, Position, ReplayedRecord};
@@ -14,8 +16,8 @@ use crate::ids::{GroupId, SubscriptionId, TopicId};
 use crate::message::TopicType;
 use crate::names::{GroupName, TopicName};
 use crate::records::{
-    IndexEntry, Place, Unreadable, decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry,
-    decode_indexed_message, decode_name, decode_topic_id, decode_typed_topic, kind, owns,
+    IndexEntry, Place, Unreadable, decode_acks, decode_cursor, decode_entry, decode_group, decode_hand_outs,
+    decode_index_entry, decode_indexed_message, decode_name, decode_topic_id, decode_typed_topic, kind, owns,
 };
 
 /// An engine that takes the log's records and does not serve yet. Each record says what is, not what changes: a stretch
@@ -24,6 +26,9 @@ use crate::records::{
 pub struct Recovery {
     core: Core,
     late: LateTopics,
+    /// Messages of which an entry was shown: a copy that comes later does not wait again, although what groups have done may
+    /// have taken it out of the line by then.
+    entered: HashSet<Position>,
     options: EngineOptions,
 }
 
@@ -43,7 +48,7 @@ pub struct RecoverError {
 
 impl Recovery {
     pub(super) fn new(options: EngineOptions) -> Self {
-        Self { core: Core::default(), late: LateTopics::default(), options }
+        Self { core: Core::default(), late: LateTopics::default(), entered: HashSet::new(), options }
     }
 
     /// Applies a record of a kind that the queue [`owns`]; ignores all others.
@@ -74,7 +79,7 @@ impl Recovery {
             }
             kind::SUBSCRIPTION => self.apply_subscription(position.into(), GroupId(owner), decode_topic_id(payload)?),
             kind::MESSAGE | kind::MESSAGE_WITH_MORE => {
-                self.apply_message(TopicId(owner), position, decode_index_entry(kind, payload)?)?;
+                self.apply_message(TopicId(owner), position, decode_index_entry(kind, payload)?);
             }
             kind::HAND_OUT => {
                 for (message, attempt) in decode_hand_outs(payload)? {
@@ -87,8 +92,9 @@ impl Recovery {
                 }
             }
             kind::INDEXED_MESSAGE | kind::INDEXED_WITH_MORE => {
-                self.apply_message(TopicId(owner), position, decode_indexed_message(kind, payload)?)?;
+                self.apply_message(TopicId(owner), position, decode_indexed_message(kind, payload)?);
             }
+            kind::ENTRY => self.apply_entry(TopicId(owner), position, decode_entry(payload)?),
             kind::REMOVED => {
                 for message in decode_acks(payload)? {
                     self.apply_removal(TopicId(owner), message);
@@ -120,21 +126,24 @@ impl Recovery {
         }
     }
 
-    fn apply_message(
-        &mut self,
-        topic: TopicId,
-        position: Position,
-        (entry, place): (IndexEntry, Place),
-    ) -> Result<(), Unreadable> {
-        if place != Place::Own {
-            return Err("a message that waits, which this program does not know");
+    fn apply_message(&mut self, topic: TopicId, message: Position, entry: (IndexEntry, Place)) {
+        if entry.1 != Place::Own && self.entered.contains(&message) {
+            return;
         }
         if self.core.has_topic(topic) {
-            self.core.add_message(topic, position, entry);
+            self.core.add_message(topic, message, entry);
         } else {
-            self.late.add_message(topic, position, entry);
+            self.late.add_message(topic, message, entry);
         }
-        Ok(())
+    }
+
+    fn apply_entry(&mut self, topic: TopicId, position: Position, (message, entry): (Position, IndexEntry)) {
+        self.entered.insert(message);
+        if self.core.has_topic(topic) {
+            self.core.enter(topic, position, message, entry);
+        } else {
+            self.late.enter(topic, position, message, entry);
+        }
     }
 
     /// No copy of the message follows.
@@ -184,6 +193,15 @@ impl Recovery {
     /// Starts the engine on `log`, the one whose records were applied.
     #[must_use]
     pub fn start(self, log: Log) -> Engine {
+        let (engine, ended) = self.start_without_keeper(log);
+        let inner = &engine.inner;
+        let owner = inner.options.is_log_owner.then(|| inner.log.register_owner("queue"));
+        Keeper::new(owner).spawn(inner, ended);
+        engine
+    }
+
+    /// Returns the engine, and what its keeper ends by.
+    pub(super) fn start_without_keeper(self, log: Log) -> (Engine, mpsc::Receiver<Infallible>) {
         let options = self.options.clone();
         let state = Mutex::new(State::with(self.into_core()));
         let (keeper, ended) = mpsc::channel();
@@ -202,9 +220,7 @@ impl Recovery {
                 inner.handle_log_event(event);
             }
         }));
-        let owner = inner.options.is_log_owner.then(|| inner.log.register_owner("queue"));
-        Keeper::new(owner).spawn(&inner, ended);
-        Engine { inner }
+        (Engine { inner }, ended)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{SendError, Unavailable};
 use crate::limits::TOPIC_MESSAGES_MAX;
 use crate::message::{Message, MessageId};
 use crate::names::{GroupName, TopicName};
-use crate::records::{EncodedMessage, Place, encode_message, kind};
+use crate::records::{EncodedMessage, encode_message, kind};
 use crate::validation::validate;
 
 impl Engine {
@@ -55,7 +55,8 @@ impl Inner {
         message: &Message,
     ) -> Result<Option<(MessageId, DurableAnswer)>, SendError> {
         validate(message).map_err(SendError::Invalid)?;
-        let EncodedMessage { kind, head, entry } = encode_message(message, self.wall(), Place::Own);
+        let place = self.place_of(message).map_err(SendError::Invalid)?;
+        let EncodedMessage { kind, head, entry } = encode_message(message, self.wall(), place);
         let payload = [Part::Bytes(&head), Part::Bytes(&message.body)];
 
         let mut state = self.state();
@@ -77,7 +78,7 @@ impl Inner {
         // At once, so that no copy of it follows its removal in the log.
         state.core.remove_message(letters, position);
         let position = appended.positions[0];
-        state.when_durable(appended.end, WhenDurable::AddMessage { topic, position, entry, done: None });
+        state.when_durable(appended.end, WhenDurable::AddMessage { topic, position, entry, place, done: None });
         Ok(Some((message_id(position), state.answer_when_durable(appended.end))))
     }
 }

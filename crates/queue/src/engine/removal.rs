@@ -1,10 +1,12 @@
-//! A message is taken out of its topic, because an owner says so.
+//! A message is taken out of its topic, because an owner says so, or taken back before its delivery time.
 
-use commitlog::{Need, NewRecord, Part};
+use commitlog::{Need, NewRecord, Part, Position};
 
 use super::state::{DurableAnswer, parse_message_id, wait_durable};
 use super::{Engine, Inner};
+use crate::core::Core;
 use crate::error::AdminError;
+use crate::ids::TopicId;
 use crate::message::MessageId;
 use crate::names::TopicName;
 use crate::records::kind;
@@ -16,7 +18,7 @@ impl Engine {
     /// # Errors
     /// The topic does not exist, or the log takes nothing.
     pub async fn remove(&self, topic: &TopicName, message: &MessageId) -> Result<bool, AdminError> {
-        match self.inner.append_removal(topic, message)? {
+        match self.inner.append_removal(topic, message, Core::holds)? {
             Some(answer) => {
                 wait_durable(answer).await?;
                 Ok(true)
@@ -27,11 +29,27 @@ impl Engine {
 }
 
 impl Inner {
-    fn append_removal(&self, topic: &TopicName, message: &MessageId) -> Result<Option<DurableAnswer>, AdminError> {
+    pub(super) async fn recall(&self, topic: &TopicName, message: &MessageId) -> Result<bool, AdminError> {
+        match self.append_removal(topic, message, Core::waits)? {
+            Some(answer) => {
+                wait_durable(answer).await?;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// `None`: not one that `may_be`.
+    fn append_removal(
+        &self,
+        topic: &TopicName,
+        message: &MessageId,
+        may_be: fn(&Core, TopicId, Position) -> bool,
+    ) -> Result<Option<DurableAnswer>, AdminError> {
         let mut state = self.state();
         state.check_available()?;
         let topic = state.core.topic_id(topic).ok_or_else(|| AdminError::UnknownTopic(topic.clone()))?;
-        let position = parse_message_id(message).filter(|position| state.core.holds(topic, *position));
+        let position = parse_message_id(message).filter(|position| may_be(&state.core, topic, *position));
         let Some(position) = position else { return Ok(None) };
         let bytes = position.to_bytes();
         let payload = [Part::Bytes(&bytes)];

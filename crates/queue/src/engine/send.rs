@@ -5,8 +5,8 @@ use commitlog::{AppendError, Appended, Need, NewRecord, Part};
 use super::Inner;
 use super::state::{State, WhenDurable, unavailable};
 use crate::error::{InvalidMessage, SendError, Unavailable};
-use crate::ids::TopicId;
-use crate::limits::TOPIC_MESSAGES_MAX;
+use crate::ids::{TopicId, WallMs};
+use crate::limits::{DELAY_MAX, TOPIC_MESSAGES_MAX};
 use crate::message::Message;
 use crate::names::TopicName;
 use crate::queue::SendDone;
@@ -25,16 +25,34 @@ impl Inner {
         if let Err(error) = validate(message) {
             return Err((SendError::Invalid(error), done));
         }
-        let EncodedMessage { kind, head, entry } = encode_message(message, self.wall(), Place::Own);
+        let place = match self.place_of(message) {
+            Ok(place) => place,
+            Err(error) => return Err((SendError::Invalid(error), done)),
+        };
+        let EncodedMessage { kind, head, entry } = encode_message(message, self.wall(), place);
         let payload = [Part::Bytes(&head), Part::Bytes(&message.body)];
         let mut state = self.state();
         match self.append_message(&state, topic, message, (kind, &payload)) {
             Err(error) => Err((error, done)),
             Ok((topic, appended)) => {
                 let position = appended.positions[0];
-                state.when_durable(appended.end, WhenDurable::AddMessage { topic, position, entry, done: Some(done) });
+                state.when_durable(
+                    appended.end,
+                    WhenDurable::AddMessage { topic, position, entry, place, done: Some(done) },
+                );
                 Ok(())
             }
+        }
+    }
+
+    /// Where a new message stands: in the line at once, or nowhere before its delivery time.
+    pub(super) fn place_of(&self, message: &Message) -> Result<Place, InvalidMessage> {
+        let now_ms = self.wall().0;
+        let Some(at_ms) = message.deliver_at_ms.filter(|at_ms| *at_ms > now_ms) else { return Ok(Place::Own) };
+        let max_ms = u64::try_from(self.options.delay_max.min(DELAY_MAX).as_millis()).unwrap_or(u64::MAX);
+        match at_ms - now_ms {
+            ahead_ms if ahead_ms > max_ms => Err(InvalidMessage::DeliveryTime { ahead_ms, max_ms }),
+            _ => Ok(Place::Due(WallMs(at_ms))),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::message::{Message, MessageId};
 use crate::names::TopicName;
 use crate::queue::SendDone;
 use crate::receipt::HandOutId;
-use crate::records::IndexEntry;
+use crate::records::{IndexEntry, Place};
 
 #[derive(Default)]
 pub(super) struct State {
@@ -37,14 +37,32 @@ pub(super) enum WhenDurable {
         topic: TopicId,
         position: Position,
         entry: IndexEntry,
+        place: Place,
         /// `None`: a dead letter, or one that is tried again, which no sender waits for.
         done: Option<SendDone>,
+    },
+    /// A message that had to wait comes into the line.
+    Enter {
+        topic: TopicId,
+        position: Position,
+        message: Position,
+        entry: IndexEntry,
     },
     Consume {
         subscription: SubscriptionId,
         position: Position,
     },
     Answer(oneshot::Sender<Result<(), Unavailable>>),
+}
+
+/// A message that is appended and not durable, or its entry.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unsettled {
+    pub(super) topic: TopicId,
+    pub(super) message: Position,
+    /// `None`: it waits for its time.
+    pub(super) stands_at: Option<Position>,
 }
 
 /// The receives that wait on one subscription.
@@ -99,11 +117,17 @@ impl State {
         self.pending.front().is_none_or(|pending| pending.end > end)
     }
 
-    /// Messages that the core does not know yet, and topics of them.
+    /// What the core does not know yet of messages.
     #[cfg(test)]
-    pub(super) fn unsettled_messages(&self) -> impl Iterator<Item = (TopicId, Position)> + '_ {
+    pub(super) fn unsettled_messages(&self) -> impl Iterator<Item = Unsettled> + '_ {
         self.pending.iter().filter_map(|pending| match &pending.then {
-            WhenDurable::AddMessage { topic, position, .. } => Some((*topic, *position)),
+            WhenDurable::AddMessage { topic, position, place, .. } => {
+                let stands_at = (*place == Place::Own).then_some(*position);
+                Some(Unsettled { topic: *topic, message: *position, stands_at })
+            }
+            WhenDurable::Enter { topic, position, message, .. } => {
+                Some(Unsettled { topic: *topic, message: *message, stands_at: Some(*position) })
+            }
             _ => None,
         })
     }
@@ -131,12 +155,17 @@ impl State {
         let mut callbacks = Vec::new();
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.end <= end) {
             match pending.then {
-                WhenDurable::AddMessage { topic, position, entry, done } => {
+                WhenDurable::AddMessage { topic, position, entry, place, done } => {
                     self.core.remove_old(topic, retention);
-                    for subscription in self.core.add_message(topic, position, entry) {
+                    for subscription in self.core.add_message(topic, position, (entry, place)) {
                         self.wake(subscription);
                     }
                     callbacks.extend(done.map(|done| (done, message_id(position))));
+                }
+                WhenDurable::Enter { topic, position, message, entry } => {
+                    for subscription in self.core.enter_waiting(topic, position, message, entry) {
+                        self.wake(subscription);
+                    }
                 }
                 WhenDurable::Consume { subscription, position } => self.core.consume(subscription, position),
                 WhenDurable::Answer(sender) => drop(sender.send(Ok(()))),
@@ -152,7 +181,7 @@ impl State {
         for pending in self.pending.drain(..) {
             match pending.then {
                 WhenDurable::AddMessage { done, .. } => callbacks.extend(done),
-                WhenDurable::Consume { .. } => {}
+                WhenDurable::Enter { .. } | WhenDurable::Consume { .. } => {}
                 WhenDurable::Answer(sender) => drop(sender.send(Err(why.clone()))),
             }
         }

@@ -5,6 +5,7 @@
 mod atomic_ack;
 mod contract;
 mod crash;
+mod delay;
 mod failing;
 mod looking;
 mod receiving;

@@ -11,12 +11,14 @@ use commitlog::{AppendError, Fault, Log, Need, NewRecord, Options, Part, Positio
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::keeper::Keeper;
+use super::super::state::message_id;
 use super::super::{Engine, EngineOptions};
 use super::Lived;
 use super::told::{Held, Told};
 use crate::atomic_ack::AtomicAck;
+use crate::core::TopicPart;
 use crate::ids::SubscriptionId;
-use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TagFilter};
+use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TagFilter, TopicType};
 use crate::names::{GroupName, TopicName};
 use crate::queue::{BoxFuture, Queue as _};
 
@@ -26,14 +28,20 @@ pub(super) const MARKER: u8 = 0x7f;
 const KEPT: u8 = 0x7e;
 pub(super) const GROUPS: [&str; 3] = ["all", "picky", "late"];
 const TOPICS: [&str; 2] = ["one", "two"];
+/// Its messages wait for their time.
+const DELAYED: &str = "later";
+/// The longest delay.
+const DELAY: Duration = Duration::from_secs(40);
 /// Groups that receive from topics: the first ones from the beginning, the others from some step on.
-const RECEIVED: [(&str, &str, u64); 6] = [
+const RECEIVED: [(&str, &str, u64); 8] = [
     ("all", "one", 0),
     ("picky", "one", 0),
     ("all", "two", 0),
     ("late", "one", 120),
     ("late", "%DLQ%all", 160),
     ("picky", "two", 240),
+    ("all", DELAYED, 0),
+    ("late", DELAYED, 200),
 ];
 /// Group `picky` leaves out every message of another tag.
 const TAG: &str = "picked";
@@ -56,9 +64,13 @@ pub(super) fn options(fault: Fault) -> Options {
     }
 }
 
-/// The clock stands still: nothing is past retention.
-pub(super) fn engine_options() -> EngineOptions {
-    EngineOptions { clock: TestMachine::at(1_000_000_000_000).clock(None), ..EngineOptions::default() }
+/// All of it together is nothing beside the retention.
+pub(super) fn engine_options(machine: &TestMachine) -> EngineOptions {
+    EngineOptions { clock: machine.clock(None), ..EngineOptions::default() }
+}
+
+pub(super) fn machine() -> TestMachine {
+    TestMachine::at(1_000_000_000_000)
 }
 
 pub(super) fn group_name(name: &str) -> GroupName {
@@ -74,7 +86,7 @@ pub(super) fn dead_letters_of(group: &str) -> TopicName {
 }
 
 pub(super) fn topics() -> Vec<TopicName> {
-    TOPICS.map(topic_name).into_iter().chain(GROUPS.map(dead_letters_of)).collect()
+    TOPICS.map(topic_name).into_iter().chain([topic_name(DELAYED)]).chain(GROUPS.map(dead_letters_of)).collect()
 }
 
 /// A message that another part holds.
@@ -88,6 +100,7 @@ struct Holding {
 pub(super) struct Life {
     random: Random,
     pub(super) storage: ForgettingStorage,
+    machine: TestMachine,
     log: Log,
     engine: Engine,
     keeper: Keeper,
@@ -106,19 +119,22 @@ impl Life {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let storage = ForgettingStorage::new();
         let (log, _) = Log::open(storage.handle(), options(fault)).unwrap();
+        let machine = machine();
         let (engine, keeper) = {
             let _inside = runtime.enter();
-            // The life is the only keeper: the engine's own is no owner.
-            let engine = Engine::recover(engine_options()).start(log.clone());
+            // The life is the only keeper.
+            let (engine, _) = Engine::recover(engine_options(&machine)).start_without_keeper(log.clone());
             (engine, Keeper::new(Some(log.register_owner("test"))))
         };
         let random = Random::new(seed);
         let (open, holdings, held) = (Vec::new(), Vec::new(), Held::new());
         let (subscribed, lived) = (BTreeSet::new(), Lived::default());
-        let mut life = Self { random, storage, log, engine, keeper, runtime, open, holdings, held, subscribed, lived };
+        let mut life =
+            Self { random, storage, machine, log, engine, keeper, runtime, open, holdings, held, subscribed, lived };
         for topic in TOPICS {
             life.runtime.block_on(life.engine.create_topic(topic_name(topic))).unwrap();
         }
+        life.runtime.block_on(life.engine.create_topic_of(topic_name(DELAYED), TopicType::Delay)).unwrap();
         for group in GROUPS {
             life.set_options(group);
         }
@@ -127,13 +143,16 @@ impl Life {
 
     pub(super) fn step(&mut self, n: u64) {
         match self.random.below(100) {
-            0..22 => self.send(),
+            0..15 => self.send(),
+            15..21 => self.send_delayed(),
+            21..22 => self.recall(),
             22..42 => self.receive(n),
-            42..74 => self.ack(),
-            74..77 => self.hold(),
-            77..88 => self.decide(),
-            88..91 => self.hide_for_longer(),
-            91..97 => self.pass_time(),
+            42..69 => self.ack(),
+            69..72 => self.hold(),
+            72..83 => self.decide(),
+            83..86 => self.hide_for_longer(),
+            86..95 => self.pass_time(),
+            95..97 => self.let_in(),
             97..98 => self.change_options(),
             _ => {
                 // One may be under way.
@@ -143,10 +162,15 @@ impl Life {
     }
 
     /// Carries and dumps some of what is wanted.
-    pub(super) fn keep(&mut self) {
+    pub(super) fn keep_space(&mut self) {
         let _inside = self.runtime.enter();
         let engine = &self.engine.inner;
-        let _ = (self.keeper.turn(engine), self.keeper.dump(engine));
+        let _ = (self.keeper.keep_space(engine), self.keeper.dump(engine));
+    }
+
+    /// What is due comes into the line.
+    fn let_in(&mut self) {
+        self.engine.inner.let_in_due();
     }
 
     /// Returns where it ends.
@@ -189,14 +213,39 @@ impl Life {
     }
 
     fn send(&mut self) {
+        let topic = TOPICS[self.random.below(4) / 3];
+        self.send_to(topic, None);
+    }
+
+    /// Some are due at once, others not before the life is over.
+    fn send_delayed(&mut self) {
+        let now_ms = self.engine.inner.wall().0;
+        let delay_ms = u64::try_from(DELAY.as_millis()).unwrap() * self.random.below(5) as u64 / 4;
+        self.send_to(DELAYED, Some(now_ms + delay_ms));
+    }
+
+    fn recall(&mut self) {
+        let waiting: Vec<_> = {
+            let state = self.engine.inner.state();
+            let topic = state.core.topic_id(&topic_name(DELAYED)).unwrap();
+            let all = Position(0)..Position(u64::MAX);
+            state.core.kept_in((topic, TopicPart::Waiting), all).map(|kept| message_id(kept.message)).collect()
+        };
+        if let Some(message) = waiting.get(self.random.below(waiting.len().max(1))) {
+            let _ = begin(self.engine.recall(topic_name(DELAYED), message.clone()));
+            self.lived.recalled += 1;
+        }
+    }
+
+    fn send_to(&mut self, topic: &str, deliver_at_ms: Option<u64>) {
         let tag = if self.random.below(2) == 0 { TAG } else { "other" };
         let body = vec![b'x'; self.random.below(PAYLOAD_BYTES_MAX)].into();
-        let mut message = Message { tag: Some(tag.to_owned()), body, ..Message::default() };
-        let topic = topic_name(TOPICS[self.random.below(4) / 3]);
+        let mut message = Message { tag: Some(tag.to_owned()), body, deliver_at_ms, ..Message::default() };
+        let topic = topic_name(topic);
         while let Err(busy) = self.engine.try_send(&topic, message, Box::new(|_| ())) {
             message = busy.message;
             std::thread::yield_now();
-            self.keep();
+            self.keep_space();
         }
     }
 
@@ -223,6 +272,7 @@ impl Life {
             invisible: INVISIBLE,
         };
         let deliveries = self.runtime.block_on(self.engine.receive(request)).unwrap();
+        self.lived.delayed += deliveries.iter().filter(|delivery| delivery.message.deliver_at_ms.is_some()).count();
         self.lived.tried_again += deliveries.iter().filter(|delivery| delivery.attempt == 2).count();
         self.open.extend(deliveries);
     }
@@ -301,6 +351,7 @@ impl Life {
     fn pass_time(&mut self) {
         let time = INVISIBLE.mul_f64([0.3, 0.6, 1.1][self.random.below(3)]);
         self.runtime.block_on(tokio::time::advance(time));
+        self.machine.pass(u64::try_from(time.as_millis()).unwrap());
     }
 
     fn change_options(&mut self) {

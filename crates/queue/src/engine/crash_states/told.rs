@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use commitlog::Position;
 
+use super::super::state::Unsettled;
 use super::life::{GROUPS, dead_letters_of, group_name, topics};
-use crate::core::Core;
+use crate::core::{Core, TopicPart};
 use crate::ids::{SubscriptionId, TopicId};
 use crate::names::TopicName;
 
@@ -24,14 +25,18 @@ pub(super) struct Told {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ToldTopic {
+    /// Where messages stand in the line.
     messages: BTreeSet<Position>,
+    /// Names of those of them that had to wait.
+    names: BTreeMap<Position, Position>,
+    waiting: BTreeSet<Position>,
     /// By group, the hand-outs so far of each message that it has not consumed.
     attempts: BTreeMap<&'static str, BTreeMap<Position, u32>>,
 }
 
 impl Told {
     /// By what was appended, durable or not; the core does not know the unsettled messages yet.
-    pub(super) fn of(core: &Core, unsettled: &[(TopicId, Position)], held: &Held) -> Self {
+    pub(super) fn of(core: &Core, unsettled: &[Unsettled], held: &Held) -> Self {
         let options = |group: &&'static str| {
             let id = core.group_id(&group_name(group))?;
             Some((*group, core.group_options(id)?.attempts_max))
@@ -45,7 +50,7 @@ impl Told {
     }
 
     pub(super) fn messages(&self) -> impl Iterator<Item = Position> + '_ {
-        self.topics.values().flat_map(|topic| topic.messages.iter().copied())
+        self.topics.values().flat_map(ToldTopic::names)
     }
 
     /// Whether some of the units of one step are there.
@@ -73,10 +78,27 @@ impl Told {
 }
 
 impl ToldTopic {
-    fn of(core: &Core, id: TopicId, unsettled: &[(TopicId, Position)], held: &Held) -> Self {
-        let unsettled = unsettled.iter().filter(|(topic, _)| *topic == id).map(|(_, message)| *message);
-        let mut messages: BTreeSet<_> =
-            core.messages_in(id, ALL).map(|(message, _)| message).chain(unsettled).collect();
+    fn names(&self) -> impl Iterator<Item = Position> + '_ {
+        let in_line = self.messages.iter().map(|position| self.names.get(position).unwrap_or(position));
+        in_line.chain(&self.waiting).copied()
+    }
+
+    fn of(core: &Core, id: TopicId, unsettled: &[Unsettled], held: &Held) -> Self {
+        let mut messages: BTreeSet<_> = core.messages_in(id, ALL).map(|(position, _)| position).collect();
+        let entered = core.kept_in((id, TopicPart::Entered), ALL);
+        let mut names: BTreeMap<_, _> = entered.filter_map(|kept| Some((kept.entry?, kept.message))).collect();
+        let mut waiting: BTreeSet<_> = core.kept_in((id, TopicPart::Waiting), ALL).map(|kept| kept.message).collect();
+        for Unsettled { message, stands_at, .. } in unsettled.iter().filter(|unsettled| unsettled.topic == id) {
+            let Some(position) = *stands_at else {
+                waiting.insert(*message);
+                continue;
+            };
+            messages.insert(position);
+            if position != *message {
+                waiting.remove(message);
+                names.insert(position, *message);
+            }
+        }
         let attempts_of = |subscription, message: Position| {
             held.get(&(subscription, message)).copied().unwrap_or_else(|| core.attempts(subscription, message))
         };
@@ -89,7 +111,8 @@ impl ToldTopic {
         if !attempts.is_empty() {
             messages.retain(|message| attempts.values().any(|open| open.contains_key(message)));
         }
-        Self { messages, attempts }
+        names.retain(|position, _| messages.contains(position));
+        Self { messages, names, waiting, attempts }
     }
 
     fn is_between(&self, before: &Self, after: &Self) -> bool {
@@ -103,7 +126,13 @@ impl ToldTopic {
             })
         });
         let has_all = before.attempts.keys().all(|group| self.attempts.contains_key(group));
-        keeps && self.messages.iter().all(known) && groups_are && has_all
+        let waits = before.waiting.intersection(&after.waiting).all(|message| self.waiting.contains(message))
+            && self.waiting.iter().all(|message| before.waiting.contains(message) || after.waiting.contains(message));
+        // Who leaves those that wait comes into the line at the same moment.
+        let enters = after.names.iter().filter(|(position, _)| !before.messages.contains(position));
+        let is_one = |(position, message)| self.messages.contains(position) != self.waiting.contains(message);
+        let mut entered = enters.filter(|(_, message)| before.waiting.contains(message));
+        keeps && self.messages.iter().all(known) && groups_are && has_all && waits && entered.all(is_one)
     }
 
     /// A group that has not subscribed yet will get all that there is.

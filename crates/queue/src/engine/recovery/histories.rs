@@ -11,10 +11,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
 use super::{EngineOptions, Recovery};
-use crate::core::{Core, CoreDump, CoreStep, Fate, PickRequest, Restated, Said};
+use crate::core::{Core, CoreDump, CoreStep, Fate, Kept, PickRequest, Restated, Said, TopicPart};
 use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
 use crate::message::{GroupOptions, Message, TagFilter, TopicDescription};
-use crate::records::{Place, encode_group, encode_hand_outs, encode_message, kind};
+use crate::records::{
+    IndexEntry, Place, decode_entry, encode_entry, encode_group, encode_hand_outs, encode_message, kind,
+};
 
 const FIRST: u64 = 64;
 const TOPIC: TopicId = TopicId(FIRST);
@@ -32,6 +34,16 @@ struct Written {
 #[derive(Clone, Debug)]
 enum Step {
     Send,
+    /// A message that waits for its time.
+    Delay,
+    /// One of those comes into the line.
+    Enter {
+        nth: usize,
+    },
+    /// One of those is taken back.
+    Recall {
+        nth: usize,
+    },
     HandOut {
         group: usize,
         nth: usize,
@@ -62,11 +74,14 @@ fn any_step() -> impl Strategy<Value = Step> {
     let group = 0..4_usize;
     prop_oneof![
         4 => Just(Step::Send),
+        3 => Just(Step::Delay),
+        3 => nth.clone().prop_map(|nth| Step::Enter { nth }),
+        1 => nth.clone().prop_map(|nth| Step::Recall { nth }),
         4 => (group.clone(), nth.clone()).prop_map(|(group, nth)| Step::HandOut { group, nth }),
         5 => (group.clone(), nth.clone()).prop_map(|(group, nth)| Step::Ack { group, nth }),
         1 => Just(Step::NewGroup),
         1 => group.prop_map(|group| Step::NewOptions { group }),
-        3 => Just(Step::Dump),
+        6 => Just(Step::Dump),
         2 => (1..30_usize).prop_map(|records| Step::Want { records }),
         8 => (nth, 1..4_usize).prop_map(|(nth, messages)| Step::Carry { nth, messages }),
     ]
@@ -84,6 +99,16 @@ struct World {
     wanted: Option<Wanted>,
     underway: Option<(CoreDump, Snapshot)>,
     snapshot: Option<Snapshot>,
+    bug: Option<Bug>,
+}
+
+/// What the checker must find.
+#[derive(Clone, Copy, Debug)]
+enum Bug {
+    /// A message that has had to wait is carried without its entry.
+    NoEntry,
+    /// An entry is carried without its message.
+    NoMessage,
 }
 
 struct Snapshot {
@@ -100,11 +125,11 @@ struct Wanted {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(bug: Option<Bug>) -> Self {
         let truth = Core::default();
         let (history, log, subscriptions) = (vec![], vec![], vec![]);
         let (wanted, underway, snapshot) = (None, None, None);
-        let mut world = Self { next: FIRST, truth, history, log, subscriptions, wanted, underway, snapshot };
+        let mut world = Self { next: FIRST, truth, history, log, subscriptions, wanted, underway, snapshot, bug };
         world.append(kind::TOPIC, 0, b"topic".to_vec());
         world
     }
@@ -130,6 +155,24 @@ impl World {
             Step::Send => {
                 let payload = encode_message(&Message::default(), WallMs(1), Place::Own).head;
                 self.append(kind::MESSAGE, TOPIC.0, payload);
+            }
+            Step::Delay => {
+                let place = Place::Due(WallMs(self.next));
+                let message = Message { deliver_at_ms: Some(self.next), ..Message::default() };
+                self.append(kind::MESSAGE_WITH_MORE, TOPIC.0, encode_message(&message, WallMs(1), place).head);
+            }
+            Step::Enter { nth } => {
+                let waiting: Vec<_> = self.truth.kept_in((TOPIC, TopicPart::Waiting), ALL).collect();
+                if let Some(kept) = waiting.get(nth % waiting.len().max(1)) {
+                    let entry = IndexEntry::new(None, kept.bytes, WallMs(self.next), None);
+                    self.append(kind::ENTRY, TOPIC.0, encode_entry(kept.message, &entry));
+                }
+            }
+            Step::Recall { nth } => {
+                let waiting: Vec<_> = self.truth.kept_in((TOPIC, TopicPart::Waiting), ALL).collect();
+                if let Some(kept) = waiting.get(nth % waiting.len().max(1)) {
+                    self.append(kind::REMOVED, TOPIC.0, kept.message.to_bytes().to_vec());
+                }
             }
             Step::HandOut { group, nth } => self.hand_out(group, nth),
             Step::Ack { group, nth } => self.ack(group, nth),
@@ -180,7 +223,8 @@ impl World {
         if self.wanted.is_none() {
             let records = records.min(self.log.len());
             let left = self.log[..records].iter().map(|(written, _)| written.clone());
-            let left = left.filter(|written| !matches!(written.kind, kind::HAND_OUT | kind::ACK | kind::CURSOR));
+            let left = left
+                .filter(|written| !matches!(written.kind, kind::HAND_OUT | kind::ACK | kind::CURSOR | kind::REMOVED));
             self.wanted = Some(Wanted { records, left: left.collect() });
         }
     }
@@ -190,7 +234,7 @@ impl World {
         let Some(mut wanted) = self.wanted.take() else { return };
         if !wanted.left.is_empty() {
             let first = wanted.left.remove(nth % wanted.left.len());
-            if first.kind == kind::MESSAGE {
+            if message_of(&first).is_some() {
                 self.carry_messages(first, messages, &mut wanted.left);
             } else if self.truth.definitions().any(|(name, _)| name == first.name) {
                 self.log.push((first, true));
@@ -214,14 +258,26 @@ impl World {
     fn carry_messages(&mut self, first: Written, max: usize, left: &mut Vec<Written>) {
         let mut unit = vec![first];
         while unit.len() < max
-            && let Some(next) = left.iter().position(|written| written.kind == kind::MESSAGE)
+            && let Some(next) = left.iter().position(|written| message_of(written).is_some())
         {
             unit.push(left.remove(next));
         }
-        unit.retain(|written| self.truth.fate(TOPIC, written.name) == Fate::Carried);
-        unit.sort_by_key(|written| written.name);
-        let names: Vec<Position> = unit.iter().map(|written| written.name).collect();
-        self.log.extend(unit.into_iter().map(|written| (written, true)));
+        let mut names: Vec<Position> = unit.iter().filter_map(message_of).collect();
+        names.retain(|name| self.truth.fate(TOPIC, *name) == Fate::Carried);
+        names.sort_unstable();
+        names.dedup();
+        for name in &names {
+            let entry = self.truth.entry(TOPIC, *name);
+            if entry.is_none() || !matches!(self.bug, Some(Bug::NoMessage)) {
+                let message = self.history.iter().find(|written| written.name == *name).unwrap().clone();
+                self.log.push((message, true));
+            }
+            if let Some(Said { kind, owner, name, payload }) = entry
+                && !matches!(self.bug, Some(Bug::NoEntry))
+            {
+                self.log.push((Written { kind, owner, name: name.unwrap(), payload }, true));
+            }
+        }
         for Restated { subscription, hand_outs, cursor } in self.truth.restate(TOPIC, &names) {
             if !hand_outs.is_empty() {
                 self.say(kind::HAND_OUT, subscription.0, encode_hand_outs(hand_outs.into_iter()));
@@ -275,6 +331,15 @@ impl World {
     }
 }
 
+/// The message of which this is the record or the entry.
+fn message_of(written: &Written) -> Option<Position> {
+    match written.kind {
+        kind::MESSAGE | kind::MESSAGE_WITH_MORE => Some(written.name),
+        kind::ENTRY => decode_entry(&written.payload).ok().map(|(message, _)| message),
+        _ => None,
+    }
+}
+
 fn replay<'a>(records: impl Iterator<Item = (&'a Written, bool)>) -> Core {
     let mut recovery = Recovery::new(EngineOptions::default());
     for (Written { kind, owner, name, payload }, is_carried) in records {
@@ -288,19 +353,22 @@ fn replay<'a>(records: impl Iterator<Item = (&'a Written, bool)>) -> Core {
 
 #[derive(Debug, PartialEq)]
 struct Found {
-    messages: Vec<Position>,
+    kept: Vec<Kept>,
+    /// Messages of which no record is left to read.
+    unreadable: usize,
     description: Option<TopicDescription>,
     options: Vec<Option<GroupOptions>>,
     /// What each subscription is handed out, with the attempt.
     hand_outs: Vec<Vec<(Position, u32)>>,
 }
 
-fn found(mut core: Core, subscriptions: &[(GroupId, SubscriptionId)]) -> Found {
-    let messages = core.messages_in(TOPIC, ALL).map(|(message, _)| message).collect();
+fn found(mut core: Core, subscriptions: &[(GroupId, SubscriptionId)], names: &HashSet<Position>) -> Found {
+    let kept: Vec<_> = TopicPart::ALL.into_iter().flat_map(|part| core.kept_in((TOPIC, part), ALL)).collect();
+    let unreadable = kept.iter().filter(|kept| !names.contains(&kept.message)).count();
     let description = core.describe(TOPIC, Now::default());
     let options = subscriptions.iter().map(|(group, _)| core.group_options(*group)).collect();
     let hand_outs = subscriptions.iter().map(|(_, id)| receive_all(&mut core, *id)).collect();
-    Found { messages, description, options, hand_outs }
+    Found { kept, unreadable, description, options, hand_outs }
 }
 
 fn receive_all(core: &mut Core, id: SubscriptionId) -> Vec<(Position, u32)> {
@@ -311,33 +379,49 @@ fn receive_all(core: &mut Core, id: SubscriptionId) -> Vec<(Position, u32)> {
     core.pick(id, &request).hand_outs.iter().map(|out| (out.position, out.attempt)).collect()
 }
 
-#[test]
-fn a_history_after_carries_and_from_a_snapshot_is_found_as_it_was() {
+const HISTORIES: u32 = 1500;
+
+/// Returns how many starts from snapshots there were.
+fn check(bug: Option<Bug>) -> Result<u32, String> {
     let config = ProptestConfig {
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(8),
-        cases: 1500,
-        max_shrink_iters: 2000,
+        cases: HISTORIES,
+        max_shrink_iters: if bug.is_some() { 0 } else { 2000 },
         ..ProptestConfig::default()
     };
     let from_snapshots = Cell::new(0);
     let histories = prop::collection::vec(any_step(), 0..120);
     let checked = TestRunner::new(config).run(&histories, |steps| {
-        let mut world = World::new();
+        let mut world = World::new(bug);
         for step in &steps {
             world.take(step);
         }
         let subscriptions = world.subscriptions.clone();
+        let all = world.history.iter().map(|written| written.name).collect();
+        let left = world.log.iter().map(|(written, _)| written.name).collect();
         let from_snapshot = world.replay_snapshot();
-        let carried = found(world.replay_log(), &subscriptions);
-        let truth = found(world.truth, &subscriptions);
+        let carried = found(world.replay_log(), &subscriptions, &left);
+        let truth = found(world.truth, &subscriptions, &all);
         prop_assert_eq!(&carried, &truth);
         if let Some(from_snapshot) = from_snapshot {
             from_snapshots.set(from_snapshots.get() + 1);
-            prop_assert_eq!(&found(from_snapshot, &subscriptions), &truth);
+            prop_assert_eq!(&found(from_snapshot, &subscriptions, &left), &truth);
         }
         Ok(())
     });
-    checked.unwrap();
-    assert!(from_snapshots.get() > 100, "{} starts from snapshots", from_snapshots.get());
+    checked.map_err(|error| error.to_string()).map(|()| from_snapshots.get())
+}
+
+#[test]
+fn a_history_after_carries_and_from_a_snapshot_is_found_as_it_was() {
+    let from_snapshots = check(None).unwrap();
+    assert!(from_snapshots > 100, "{from_snapshots} starts from snapshots");
+}
+
+#[test]
+fn each_seeded_bug_of_carrying_what_had_to_wait_is_found() {
+    for bug in [Bug::NoEntry, Bug::NoMessage] {
+        assert!(check(Some(bug)).is_err(), "{bug:?} was not found");
+    }
 }
