@@ -46,6 +46,7 @@ mod owner;
 mod reason;
 mod sessions;
 mod shared;
+mod stamps;
 mod stats;
 mod store;
 mod sys;

@@ -8,6 +8,7 @@ use mqtt::{Delivery, QoS};
 
 use crate::memory::{Charge, Meter};
 use crate::over::Over;
+use crate::stamps::{self, Stamps, is_stamp};
 
 /// Never.
 pub(crate) const NEVER_MS: u64 = u64::MAX;
@@ -92,14 +93,19 @@ impl Message {
         over.is_over(self.expires_at_ms.saturating_add(1))
     }
 
-    /// As a PUBLISH with this delivery.
-    pub(crate) fn as_publish(&self, delivery: Delivery) -> Publish<'_> {
-        Publish { delivery, retain: false, topic: &self.topic, properties: self.properties(), payload: &self.payload }
+    /// As a PUBLISH with this delivery and properties.
+    pub(crate) fn as_publish<'a>(&'a self, delivery: Delivery, properties: Properties<'a>) -> Publish<'a> {
+        Publish { delivery, retain: false, topic: &self.topic, properties, payload: &self.payload }
     }
 
-    /// The bytes were checked when the message was made.
+    /// With the stamps of a message for subscribers. The bytes were checked when the message was made.
     pub(crate) fn properties(&self) -> Properties<'_> {
         Properties::kept_publish(&self.properties)
+    }
+
+    /// As all but services see them.
+    pub(crate) fn unstamped(&self) -> Properties<'_> {
+        stamps::without(self.properties())
     }
 
     /// What is left of the sender's expiry in seconds, at least 1 [MQTT5-3.3.2-6]. `None`: it has none.
@@ -112,19 +118,29 @@ impl Message {
     }
 }
 
-/// Properties of a message that came from a client, for receivers: without the alias, which belongs to the connection.
-pub(crate) fn forwardable(properties: Properties<'_>) -> Box<[u8]> {
-    if properties.topic_alias().is_none() && properties.subscription_identifiers().next().is_none() {
+/// Properties of a message that came from a client, for receivers: without the alias, which belongs to the connection, and
+/// without stamps of its own making.
+pub(crate) fn forwardable(properties: Properties<'_>, stamps: Option<&Stamps<'_>>) -> Box<[u8]> {
+    if stamps.is_none() && properties.iter().all(is_forwarded) {
         return properties.as_bytes().into();
     }
     let mut kept = PropertiesBuf::new();
-    for property in properties.iter() {
-        if !matches!(property, Property::TopicAlias(_) | Property::SubscriptionIdentifier(_)) {
-            // What was decoded can be encoded.
-            let _ = kept.push(property);
-        }
+    if let Some(stamps) = stamps {
+        stamps.push(&mut kept);
+    }
+    for property in properties.iter().filter(|property| is_forwarded(*property)) {
+        // What was decoded can be encoded.
+        let _ = kept.push(property);
     }
     kept.into_bytes().into()
+}
+
+fn is_forwarded(property: Property<'_>) -> bool {
+    match property {
+        Property::TopicAlias(_) | Property::SubscriptionIdentifier(_) => false,
+        Property::UserProperty(name, _) => !is_stamp(name),
+        _ => true,
+    }
 }
 
 /// How long a message with an expiry of 0 may take to clients that are connected.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use accounts::access::P2pTopic;
 use bytes::Bytes;
 use mqtt::QoS;
-use mqtt::codec::{Properties, PropertiesBuf, Property};
+use mqtt::codec::{Properties, PropertiesBuf, Property, USER_PROPERTIES_MAX};
 use queue::TopicName;
 use serde::{Deserialize, Serialize};
 
 use crate::client::ClientKey;
 use crate::message::{Collapse, Message, expiry_at, kept, waits};
+use crate::stamps::{Stamps, is_stamp};
 
 /// Names of message properties.
 pub(crate) mod name {
@@ -24,12 +25,7 @@ pub(crate) mod name {
     pub(crate) const QOS: &str = "qoslevel";
     /// `false`: kept while the receiver is off.
     pub(crate) const CLEAN_SESSION: &str = "cleansessionflag";
-    /// The sender; stamped, whatever it says itself.
-    pub(crate) const CLIENT_ID: &str = "clientId";
-    /// The sender's account; stamped.
-    pub(crate) const USER: &str = "convokeUser";
-    /// Arrival at the broker in milliseconds since 1970; stamped.
-    pub(crate) const ARRIVED_MS: &str = "convokeArrivedMs";
+    pub(crate) use crate::stamps::{ARRIVED_MS, CLIENT_ID, USER};
     /// MQTT 5 user properties as a JSON list of `{"key","value"}`.
     pub(crate) const USER_PROPERTIES: &str = "mqtt5UserProperty";
     /// Seconds.
@@ -84,6 +80,7 @@ pub(crate) fn to_queue(message: &Message, sender: &Sender<'_>) -> Option<(TopicN
 fn user_properties_json(properties: Properties<'_>) -> Option<String> {
     let list: Vec<UserProperty> = properties
         .user_properties()
+        .filter(|(key, _)| !is_stamp(key))
         .map(|(key, value)| UserProperty { key: key.to_owned(), value: value.to_owned() })
         .collect();
     if list.is_empty() { None } else { serde_json::to_string(&list).ok() }
@@ -126,7 +123,7 @@ pub(crate) fn from_queue(
     let keep = keep(message.property(name::CLEAN_SESSION))? && waits(kept(expiry_s, times.kept_s));
     let message = Message {
         topic: shown_topic(topic, message.property(name::REAL_TOPIC), whole)?,
-        properties: mqtt_properties(message)?,
+        properties: mqtt_properties(message, to.is_none())?,
         payload: message.body.as_ref().into(),
         qos,
         arrived_ms: times.now_ms,
@@ -205,8 +202,13 @@ fn collapse(message: &queue::Message) -> Result<Option<Collapse>, &'static str> 
     }
 }
 
-fn mqtt_properties(message: &queue::Message) -> Result<Box<[u8]>, &'static str> {
+fn mqtt_properties(message: &queue::Message, is_stamped: bool) -> Result<Box<[u8]>, &'static str> {
     let mut properties = PropertiesBuf::new();
+    if is_stamped {
+        let [client_id, user, arrived_ms] =
+            [name::CLIENT_ID, name::USER, name::ARRIVED_MS].map(|name| message.property(name));
+        Stamps { client_id, user, arrived_ms }.push(&mut properties);
+    }
     let bad = "a property does not fit into an MQTT packet";
     if let Some(content_type) = message.property(name::CONTENT_TYPE) {
         properties.push(Property::ContentType(content_type)).map_err(|_| bad)?;
@@ -214,7 +216,10 @@ fn mqtt_properties(message: &queue::Message) -> Result<Box<[u8]>, &'static str> 
     if let Some(json) = message.property(name::USER_PROPERTIES) {
         let list: Vec<UserProperty> =
             serde_json::from_str(json).map_err(|_| "mqtt5UserProperty is no JSON list of keys and values")?;
-        for UserProperty { key, value } in &list {
+        if list.len() > USER_PROPERTIES_MAX {
+            return Err(bad);
+        }
+        for UserProperty { key, value } in list.iter().filter(|property| !is_stamp(&property.key)) {
             properties.push(Property::UserProperty(key, value)).map_err(|_| bad)?;
         }
     }
@@ -272,7 +277,6 @@ mod tests {
             ("clientId", BOB),
             ("convokeUser", "bob"),
             ("convokeArrivedMs", "77"),
-            ("mqtt5UserProperty", r#"[{"key":"clientId","value":"somebody else"}]"#),
             ("mqtt5MsgExpireInterval", "30"),
         ];
         let properties: Vec<(&str, &str)> = queued.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();

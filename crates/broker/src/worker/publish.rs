@@ -16,6 +16,7 @@ use crate::client::ClientKey;
 use crate::memory::Meter;
 use crate::message::{Collapse, Message, SharedMessage, expiry_at, forwardable, kept, waits};
 use crate::shared::Shared;
+use crate::stamps::Stamps;
 use crate::workers_by_filter::Workers;
 
 /// A message that may be published.
@@ -92,9 +93,12 @@ pub(super) fn compose(
     // 2. The message, made once.
     let collapse = if author.may_collapse { collapse_of(publish) } else { None };
     let expiry_s = kept(publish.properties.message_expiry_interval(), known.kept_s);
+    let subscribers = subscribers_of(shared, publish.topic, known);
+    let arrived_ms = now_ms.to_string();
+    let stamps = Stamps { client_id: Some(author.name), user: author.user, arrived_ms: Some(&arrived_ms) };
     let message = Message {
         topic: known.topic.clone(),
-        properties: forwardable(publish.properties),
+        properties: forwardable(publish.properties, Some(&stamps).filter(|_| subscribers.len() > 0)),
         payload: publish.payload.into(),
         qos: publish.delivery.qos(),
         arrived_ms: now_ms,
@@ -102,8 +106,7 @@ pub(super) fn compose(
         collapse,
     };
     let message = SharedMessage::new(message, meter);
-    // 3. Where it goes. What goes to the queue and comes back from it reaches its receivers from there.
-    let is_local = known.rule != Rule::Both;
+    // 3. Where it goes.
     let queue = if matches!(known.rule, Rule::ToQueue | Rule::Both) {
         let sender = Sender { client_id: author.name, user: author.user };
         Some(properties::to_queue(&message, &sender).ok_or(ReasonCode::TOPIC_NAME_INVALID)?)
@@ -111,16 +114,17 @@ pub(super) fn compose(
         None
     };
     let p2p = known.receiver.clone();
-    let mut subscribers = Workers::default();
-    if is_local
-        && p2p.is_none()
-        && let Ok(name) = TopicName::parse(publish.topic)
-    {
-        subscribers = shared.workers_by_filter.workers(name);
-    }
     let from = author.client.filter(|_| subscribers.len() > 0).cloned();
     let routes = Routes { queue, p2p, subscribers, from };
     Ok(Authorized { message, keep: waits(expiry_s), routes })
+}
+
+/// What goes to the queue and comes back from it reaches its receivers from there.
+fn subscribers_of(shared: &Shared, topic: &str, known: &KnownTopic) -> Workers {
+    match TopicName::parse(topic) {
+        Ok(topic) if known.rule != Rule::Both && known.receiver.is_none() => shared.workers_by_filter.workers(topic),
+        _ => Workers::default(),
+    }
 }
 
 /// Services may say that newer messages take the place of older ones.

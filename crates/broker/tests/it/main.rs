@@ -22,6 +22,7 @@ mod reclaim;
 mod removal;
 mod sessions;
 mod snapshots;
+mod stamps;
 mod subscriptions;
 mod terminal;
 mod tokens;

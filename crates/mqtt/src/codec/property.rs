@@ -11,6 +11,8 @@ use crate::topic::TopicName;
 
 /// More user properties than this in one packet are refused.
 pub const USER_PROPERTIES_MAX: usize = 256;
+/// Those that a server may add to a PUBLISH before it keeps it.
+const USER_PROPERTIES_ADDED_MAX: usize = 4;
 
 /// One property (5.0 section 2.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,12 +175,13 @@ macro_rules! accessors {
 impl<'a> Properties<'a> {
     pub const EMPTY: Self = Self(&[]);
 
-    /// Properties of a PUBLISH that were kept as bytes (see [`Self::as_bytes`]) and are read back.
+    /// Properties of a PUBLISH that were kept as bytes (see [`Self::as_bytes`]) and are read back. The server may have added
+    /// some user properties.
     ///
     /// # Errors
     /// As when decoding the packet.
     pub fn parse_publish(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        Self::check(bytes, Place::Publish)
+        Self::check(bytes, Place::Publish, USER_PROPERTIES_MAX + USER_PROPERTIES_ADDED_MAX)
     }
 
     /// The same of bytes that were checked before and have not changed since: nothing is checked again. Reading them ends
@@ -263,6 +266,18 @@ impl<'a> Properties<'a> {
         PropertiesBuf(self.0.to_vec())
     }
 
+    /// Without the first ones, as long as they are `skipped`.
+    pub fn after(self, skipped: impl Fn(Property<'a>) -> bool) -> Self {
+        let mut reader = Reader::new(self.0);
+        loop {
+            let rest = reader.rest();
+            let read = reader.u8().and_then(|id| read_value(id, &mut reader));
+            if !read.is_ok_and(&skipped) {
+                return Self(rest);
+            }
+        }
+    }
+
     /// The bytes before and after the Message Expiry Interval; all of them before if there is none.
     pub(crate) fn around_message_expiry(self) -> (&'a [u8], &'a [u8]) {
         let mut reader = Reader::new(self.0);
@@ -282,10 +297,10 @@ impl<'a> Properties<'a> {
     /// repeat, its value in range (5.0 section 2.2.2.2).
     pub(crate) fn read(reader: &mut Reader<'a>, place: Place) -> Result<Self, DecodeError> {
         let len = reader.varint()?;
-        Self::check(reader.take(len as usize)?, place)
+        Self::check(reader.take(len as usize)?, place, USER_PROPERTIES_MAX)
     }
 
-    fn check(bytes: &'a [u8], place: Place) -> Result<Self, DecodeError> {
+    fn check(bytes: &'a [u8], place: Place, user_properties_max: usize) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let mut seen: u64 = 0;
         let mut user_properties = 0;
@@ -300,7 +315,7 @@ impl<'a> Properties<'a> {
             }
             seen |= 1 << id;
             user_properties += usize::from(id == USER_PROPERTY);
-            if user_properties > USER_PROPERTIES_MAX {
+            if user_properties > user_properties_max {
                 return Err(DecodeError { reason: ReasonCode::QUOTA_EXCEEDED, detail: "too many user properties" });
             }
             read_value(id, &mut reader)?;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use accounts::access::Identity;
 use mqtt::codec::ForwardedProperties;
 use mqtt::server::Sent;
 use mqtt::{AckToken, Delivery, PacketId, ReasonCode, Version};
@@ -36,12 +37,12 @@ impl Connections {
         now: Now,
     ) -> Sent {
         let Some(connection) = self.get_mut(key) else { return Sent::NotOpen };
-        let properties = ForwardedProperties {
-            base: message.properties(),
-            message_expiry_s: message.expiry_left_s(now.over()),
-            subscription_ids,
-        };
-        let sent = connection.mqtt.publish(&message.as_publish(delivery), &properties, &mut connection.out);
+        let is_service =
+            connection.connected().is_some_and(|connected| matches!(connected.identity, Identity::Service { .. }));
+        let base = if is_service { message.properties() } else { message.unstamped() };
+        let properties =
+            ForwardedProperties { base, message_expiry_s: message.expiry_left_s(now.over()), subscription_ids };
+        let sent = connection.mqtt.publish(&message.as_publish(delivery, base), &properties, &mut connection.out);
         self.mark_dirty(key);
         sent
     }
