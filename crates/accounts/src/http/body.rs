@@ -1,5 +1,7 @@
 //! JSON bodies: in, with refusals in our own words; out, so that no cache keeps them.
 
+use super::Api;
+use super::gate::Caller;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -9,17 +11,27 @@ use problem::{Code, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// A JSON object; an empty body is an empty object.
 pub(super) struct Body<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.status()))?;
-        object(&bytes).map(Self)
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        object(&bytes_of(request, api).await?).map(Self)
     }
+}
+
+/// The whole body. It comes as slowly as the caller likes, who may have lost the right meanwhile.
+pub(super) async fn bytes_of(request: Request, api: &Api) -> Result<Bytes, Problem> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| unread(rejection.status()))?;
+    if let Some(caller) = caller {
+        api.state.gate.judge_again(&caller).await?;
+    }
+    Ok(bytes)
 }
 
 /// # Errors
@@ -37,7 +49,7 @@ fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_value(Value::Object(fields))
 }
 
-pub(super) fn unread(status: StatusCode) -> Problem {
+fn unread(status: StatusCode) -> Problem {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(Code::BodyTooLarge, "the body has more than 16 KiB; send only the fields of the request");
     }

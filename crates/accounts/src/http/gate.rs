@@ -8,13 +8,14 @@ use super::IsOver;
 use super::api_keys::{ApiKeys, Shown, hex, sha256};
 use super::device_login::DeviceLogin;
 use super::failures::{Failures, Source};
+use super::owner::key_lost;
 use super::refusal_counts::WhoAsks;
 use super::unavailable;
 use crate::login::matches;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
-use catalog::{Actor, Catalog, CatalogError, Device, Key, KeyKind, KeySecret, Row, Scope, Scopes, User};
+use catalog::{Actor, ActorLost, Catalog, CatalogError, Device, Key, KeyKind, KeySecret, Row, Scope, Scopes, User};
 use problem::{Code, Problem};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,10 +47,18 @@ struct Inner {
 pub struct Caller {
     pub actor: Actor,
     pub scopes: Scopes,
-    /// The change that made its key what it is; the owner's is no row.
-    pub key_changed: Option<u64>,
+    /// The row of its key; the owner's is none.
+    pub key: Option<CallersKey>,
     /// Where the request comes from.
     pub address: Option<String>,
+}
+
+/// The row of the catalog by which a caller was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallersKey {
+    pub kind: KeyKind,
+    /// The change that made it what it is.
+    pub changed: u64,
 }
 
 impl Gate {
@@ -70,13 +79,13 @@ impl Gate {
     pub async fn caller(&self, parts: &Parts) -> Result<Caller, Problem> {
         let shown = Shown::of(parts).ok_or_else(|| Problem::new(Code::ApiKeyRequired, KEY_MISSING))?;
         let known = self.find_key(&shown).await.map_err(unavailable)?;
-        let (actor, scopes, key_changed) =
+        let (actor, scopes, key) =
             known.ok_or_else(|| self.failed(Source::of(parts), Code::ApiKeyRequired, KEY_UNKNOWN))?;
         if let Some(who) = parts.extensions.get::<WhoAsks>() {
             who.is(&actor);
         }
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
-        Ok(Caller { actor, scopes, key_changed, address })
+        Ok(Caller { actor, scopes, key, address })
     }
 
     /// The same, of a key that may do this.
@@ -91,6 +100,22 @@ impl Gate {
         let (scopes, needed) = (caller.scopes, scope.name());
         let words = format!("this needs a key with the scope {needed}; the key of the request has: {scopes}");
         Err(Problem::new(Code::Forbidden, words))
+    }
+
+    /// Judges again what a caller was let in by: the request may have been under way for long, and no transaction judges what
+    /// changes no row.
+    ///
+    /// # Errors
+    /// The right is lost, or has to be judged anew.
+    pub(super) async fn judge_again(&self, caller: &Caller) -> Result<(), Problem> {
+        let (Actor::Key(key_id), Some(seen)) = (&caller.actor, caller.key) else { return Ok(()) };
+        let row = self.0.catalog.key(key_id).await.map_err(unavailable)?;
+        let is_over = |key: &Key| key.expires_at_ms.is_some_and(|until_ms| (self.0.is_over)(until_ms));
+        match row.filter(|row| !row.value.disabled && !is_over(&row.value)) {
+            None => Err(key_lost(ActorLost::Gone)),
+            Some(row) if row.changed != seen.changed => Err(key_lost(ActorLost::Changed)),
+            Some(_) => Ok(()),
+        }
     }
 
     /// The login link that has this secret, and its user.
@@ -129,7 +154,7 @@ impl Gate {
         self.failed(source, Code::LoginEnded, LOGIN_ENDED)
     }
 
-    async fn find_key(&self, shown: &Shown) -> Result<Option<(Actor, Scopes, Option<u64>)>, CatalogError> {
+    async fn find_key(&self, shown: &Shown) -> Result<Option<(Actor, Scopes, Option<CallersKey>)>, CatalogError> {
         let hash = sha256(&shown.secret);
         if shown.key_id.is_none() && self.0.keys.contain(&hash) {
             return Ok(Some((Actor::Owner, [Scope::Admin].into_iter().collect(), None)));
@@ -143,7 +168,7 @@ impl Gate {
         let key = key.filter(|key| !key.value.disabled && self.is_secret_of(&key.value, &hash));
         Ok(key.map(|Row { value, changed }| {
             let scopes = value.administers();
-            (Actor::Key(value.key_id), scopes, Some(changed))
+            (Actor::Key(value.key_id), scopes, Some(CallersKey { kind: value.kind, changed }))
         }))
     }
 

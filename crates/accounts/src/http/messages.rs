@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use catalog::{Actor, Change, Kind, Note, Row, Scope};
+use catalog::{Actor, Change, KeyKind, Kind, Note, Row, Scope};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -62,11 +62,11 @@ fn payload(request: &MessageRequest) -> Result<Vec<u8>, Problem> {
     }
 }
 
-/// The key counts as on MQTT, if it opens that.
-fn publisher(api: &Api, caller: &Caller) -> Publisher {
-    match &caller.actor {
-        Actor::Key(key_id) if api.state.access.load().key(key_id).is_some() => Publisher::Service(key_id.clone()),
-        actor => Publisher::Owner(actor.to_string()),
+/// The key counts as on MQTT, if it is one of those that open that.
+fn publisher(caller: &Caller) -> Publisher {
+    match (&caller.actor, caller.key.map(|key| key.kind)) {
+        (Actor::Key(key_id), Some(KeyKind::Access)) => Publisher::Service(key_id.clone()),
+        (actor, _) => Publisher::Owner(actor.to_string()),
     }
 }
 
@@ -110,9 +110,9 @@ pub(super) async fn publish_message(
         Some(_) => return Err(Problem::new(Code::InvalidBody, "qos must be 0 or 1")),
     };
     let MessageRequest { topic, expiry_s, properties, .. } = request;
-    let by = publisher(&api, holder.caller());
+    let by = publisher(holder.caller());
     let publication = Publication { by, topic, payload, at_least_once, expiry_s, properties };
-    let turn = turn(&api).await?;
+    let turn = turn(&api, holder.caller()).await?;
     answered(api.state.messages.publish(publication, turn)).await?.map(Json).map_err(not_published)
 }
 
@@ -138,10 +138,14 @@ pub(super) struct MessageQuery {
     limit: Option<u32>,
 }
 
-async fn turn(api: &Api) -> Result<Turn, Problem> {
+/// The caller may have lost the right while others had theirs.
+async fn turn(api: &Api, caller: &Caller) -> Result<Turn, Problem> {
     let turn = timeout(ANSWERS_WITHIN, Arc::clone(&api.looks).acquire_owned()).await;
     let words = "very many ask at once; try again in a moment";
-    turn.ok().and_then(Result::ok).map(Turn::of).ok_or_else(|| Problem::new(Code::Unavailable, words).retry_after(1))
+    let turn = turn.ok().and_then(Result::ok).map(Turn::of);
+    let turn = turn.ok_or_else(|| Problem::new(Code::Unavailable, words).retry_after(1))?;
+    api.state.gate.judge_again(caller).await?;
+    Ok(turn)
 }
 
 /// The inner error: there are none, for this reason.
@@ -154,7 +158,7 @@ async fn look(
     let limit = Part { after: None, limit: query.limit.or(Some(LIMIT)) }.limit()?.min(LOOK_MAX);
     let (newest_first, with_p2p) = (query.from == End::Newest, sees_p2p(holder));
     let look = Look { topic, newest_first, after: query.after, limit, with_p2p };
-    let turn = turn(api).await?;
+    let turn = turn(api, holder.caller()).await?;
     let looked = answered(api.state.messages.look(look, turn)).await?;
     Ok(looked.map(|Looked { messages, has_more }| {
         let next = messages.last().filter(|_| has_more).map(|message| message.message_id.clone());
@@ -243,7 +247,7 @@ pub(super) async fn show_dead_letter(
     Named((group, message_id)): Named<(String, String)>,
 ) -> Result<Json<StoredMessage>, Problem> {
     let topic = dead_letters_of(&*api.state.messages, &group)?;
-    letter(&api, One { topic, message_id, with_p2p: sees_p2p(&holder) }).await.map(Json)
+    letter(&api, &holder, One { topic, message_id, with_p2p: sees_p2p(&holder) }).await.map(Json)
 }
 
 /// What is for one client is its sender's and its own: it may hold what opens a call.
@@ -251,10 +255,10 @@ fn sees_p2p(holder: &Holder<Topics>) -> bool {
     holder.caller().scopes.allow(Scope::Admin)
 }
 
-async fn letter(api: &Api, one: One) -> Result<StoredMessage, Problem> {
+async fn letter(api: &Api, holder: &Holder<Topics>, one: One) -> Result<StoredMessage, Problem> {
     let message_id = one.message_id.clone();
     let unknown = || Refusals::of("dead letter", &message_id).unknown();
-    let turn = turn(api).await?;
+    let turn = turn(api, holder.caller()).await?;
     match answered(api.state.messages.show(one, turn)).await? {
         Ok(Some(letter)) => Ok(letter),
         Ok(None) | Err(NoMessages::Topic(_)) => Err(unknown()),
@@ -316,7 +320,8 @@ pub(super) async fn redrive_dead_letter(
     let messages = &api.state.messages;
     let from = dead_letters_of(&**messages, &group)?;
     // Whole, because where it came from is looked for in it.
-    let letter = letter(&api, One { topic: from.clone(), message_id: message_id.clone(), with_p2p: true }).await?;
+    let whole = One { topic: from.clone(), message_id: message_id.clone(), with_p2p: true };
+    let letter = letter(&api, &holder, whole).await?;
     if letter.payload_bytes.is_none() {
         return Err(no_messages(NoMessages::Damaged));
     }
@@ -332,9 +337,9 @@ pub(super) async fn redrive_dead_letter(
     let after = json!({ "group": group, "message_id": message_id, "topic": to });
     let subject = format!("{group}/{message_id}");
     let note = Note { action: "redrive", kind: Kind::DeadLetter, subject, after: Some(after) };
+    let turn = turn(&api, holder.caller()).await?;
     api.apply(holder.by(), Change::Note(note), None).await.map_err(|error| refusals.refuse(error))?;
     let redrive = Redrive { from, message_id: message_id.clone(), to: to.clone() };
-    let turn = turn(&api).await?;
     match answered(messages.redrive(redrive, turn)).await? {
         Ok(Some(message_id)) => Ok(Json(Redriven { topic: to, message_id })),
         Ok(None) => Err(refusals.unknown()),
@@ -368,7 +373,7 @@ pub(super) async fn drop_dead_letter(
     }
     let after = serde_json::to_value(Dropped { group: &group, message_id: &message_id }).ok();
     let note = Note { action: "drop", kind: Kind::DeadLetter, subject: format!("{group}/{message_id}"), after };
-    let turn = turn(&api).await?;
+    let turn = turn(&api, holder.caller()).await?;
     // First in the log, as what is ordered of devices; and then it is done, also if the caller hangs up.
     let (api, by, removed) = (Arc::clone(&api), holder.by(), message_id.clone());
     let task = tokio::spawn(async move {

@@ -8,13 +8,13 @@
 
 use super::Api;
 use super::api_keys::{sha256, sha256_hex};
-use super::body::{object, unread};
+use super::body::{bytes_of, object};
+use super::gate::Caller;
 use crate::sealing::Seal;
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use catalog::{Actor, Answer, AnswerKey};
+use catalog::{Answer, AnswerKey};
 use problem::{Code, Problem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -68,9 +68,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Once<T> {
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Settled> {
         let key = key_of(request.headers())?;
-        let caller = request.extensions().get::<Actor>().map(Actor::to_string);
+        let caller = request.extensions().get::<Caller>().map(|caller| caller.actor.to_string());
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let bytes = Bytes::from_request(request, api).await.map_err(|rejection| unread(rejection.status()))?;
+        let bytes = bytes_of(request, api).await?;
         let ticket = match (key, caller) {
             (Some(idempotency_key), Some(caller)) => {
                 let asked = digest_of(&method, &uri, &bytes);

@@ -59,8 +59,13 @@ impl<N> Holder<N> {
 
     /// As the log of changes names them.
     pub(super) fn by(&self) -> By {
-        let Caller { actor, address, key_changed, .. } = &self.caller;
-        By { actor: actor.clone(), address: address.clone(), at_ms: self.now_ms, right_as_of: *key_changed }
+        let Caller { actor, address, key, .. } = &self.caller;
+        By {
+            actor: actor.clone(),
+            address: address.clone(),
+            at_ms: self.now_ms,
+            right_as_of: key.map(|key| key.changed),
+        }
     }
 }
 
@@ -82,8 +87,8 @@ impl<N: Needs> FromRequestParts<Arc<Api>> for Holder<N> {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let caller = api.state.gate.caller_with(parts, N::SCOPE).await?;
-        // For `Once`, which reads the body behind this.
-        parts.extensions.insert(caller.actor.clone());
+        // For those who read the body behind this.
+        parts.extensions.insert(caller.clone());
         Ok(Self { caller, now_ms: api.now_ms(), needs: PhantomData })
     }
 }

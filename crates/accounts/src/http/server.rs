@@ -33,17 +33,16 @@ pub(super) struct ServerAnswer {
 }
 
 /// With a key the request is an owner's, who must be allowed; without one it is anybody's.
-pub(super) struct MayBeOwner(bool);
+pub(super) struct MayBeOwner(Option<Holder<Admin>>);
 
 impl FromRequestParts<Arc<Api>> for MayBeOwner {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        let has_key = parts.headers.contains_key(header::AUTHORIZATION);
-        if has_key {
-            Holder::<Admin>::from_request_parts(parts, api).await?;
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(Self(None));
         }
-        Ok(Self(has_key))
+        Ok(Self(Some(Holder::from_request_parts(parts, api).await?)))
     }
 }
 
@@ -55,23 +54,30 @@ impl FromRequestParts<Arc<Api>> for MayBeOwner {
 )]
 pub(super) async fn show_server(
     State(api): State<Arc<Api>>,
-    MayBeOwner(is_owner): MayBeOwner,
+    MayBeOwner(owner): MayBeOwner,
 ) -> Result<Response, Problem> {
     let server = &api.state.server;
-    let state = if is_owner { Some(server.state(turn(&api).await?).await) } else { None };
+    let state = match &owner {
+        Some(holder) => Some(server.state(turn(&api, holder).await?).await),
+        None => None,
+    };
     let mut response = Json(ServerAnswer { https_port: server.https_port(), state }).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if !is_owner {
+    if owner.is_none() {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
     Ok(response)
 }
 
-async fn turn(api: &Api) -> Result<Turn, Problem> {
+/// The caller may have lost the right while others had theirs.
+async fn turn(api: &Api, holder: &Holder<Admin>) -> Result<Turn, Problem> {
     let turn = timeout(TURN_WITHIN, Arc::clone(&api.server_looks).acquire_owned()).await;
     let words = "others look at the server at this moment; try again in a moment";
-    turn.ok().and_then(Result::ok).map(Turn::of).ok_or_else(|| Problem::new(Code::Unavailable, words).retry_after(1))
+    let turn = turn.ok().and_then(Result::ok).map(Turn::of);
+    let turn = turn.ok_or_else(|| Problem::new(Code::Unavailable, words).retry_after(1))?;
+    api.state.gate.judge_again(holder.caller()).await?;
+    Ok(turn)
 }
 
 /// Each value of the configuration, as it was given, and by what. Secrets are not shown.

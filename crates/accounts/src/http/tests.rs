@@ -3,6 +3,7 @@
 mod certificates;
 mod devices;
 mod jwts;
+mod late;
 mod legacy_tokens;
 mod logins;
 mod meetings;

@@ -27,6 +27,12 @@ pub(super) struct FakeMessages {
     redriven: Mutex<Vec<Redrive>>,
 }
 
+impl FakeMessages {
+    pub(super) fn published(&self) -> usize {
+        self.published.lock().unwrap().len()
+    }
+}
+
 fn stored(message_id: &str) -> StoredMessage {
     StoredMessage {
         message_id: message_id.to_owned(),

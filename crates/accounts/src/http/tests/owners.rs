@@ -52,7 +52,7 @@ pub(super) fn with_basic(method: &str, path: &str, key: &str, secret: &str) -> R
 }
 
 /// Every route that takes a key: method, path with names in it, scope, and whether it says something without a key, too.
-fn routes_with_keys() -> Vec<(String, String, String, bool)> {
+pub(super) fn routes_with_keys() -> Vec<(String, String, String, bool)> {
     let document = serde_json::to_value(openapi()).unwrap();
     let mut routes = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
