@@ -80,6 +80,10 @@ cases![cases:
     a_delivery_time_in_the_past_means_at_once,
     a_recalled_message_never_comes,
     a_delivery_time_too_far_ahead_is_refused,
+    of_each_message_group_one_is_out_at_a_time,
+    a_message_group_keeps_its_order_over_redelivery,
+    a_message_of_a_group_that_fails_too_often_lets_the_next_one_come,
+    each_consumer_group_has_its_own_order,
 ];
 
 cases![atomic_ack_cases:
@@ -442,6 +446,87 @@ async fn a_delivery_time_too_far_ahead_is_refused(scene: Scene) {
     let refused = scene.queue().send_wait(&scene.topic, scene.delayed("far", DELAY_MAX + LONG)).await;
     assert!(matches!(refused, Err(SendError::Invalid(InvalidMessage::DeliveryTime { .. }))), "{refused:?}");
     scene.expect_nothing().await;
+}
+
+fn grouped(group: &str, body: &str) -> Message {
+    Message { message_group: Some(group.to_owned()), ..text(body) }
+}
+
+/// The scene's topic is one of message groups, with `a1 a2 b1 a3` in it, each of the group of its letter.
+async fn with_groups(scene: Scene) -> Scene {
+    let scene = of_type(scene, TopicType::Fifo).await;
+    for body in ["a1", "a2", "b1", "a3"] {
+        scene.send(grouped(&body[..1], body)).await;
+    }
+    scene
+}
+
+async fn of_each_message_group_one_is_out_at_a_time(scene: Scene) {
+    let scene = with_groups(scene).await;
+    let mut out = Vec::new();
+    while out.len() < 2 {
+        out.extend(scene.receive(scene.request(scene.subject.patience, LONG)).await);
+    }
+    assert_eq!(out.iter().map(body).collect::<Vec<_>>(), ["a1", "b1"]);
+    scene.expect_nothing().await;
+    for next in ["a2", "a3"] {
+        scene.queue().ack(out.remove(0).receipt).await.expect("ack");
+        out.insert(0, scene.receive_one(LONG).await);
+        assert_eq!((body(&out[0]), out[0].attempt), (next.to_owned(), 1));
+        assert_eq!(out[0].message.message_group.as_deref(), Some("a"));
+    }
+    scene.expect_nothing().await;
+    let plain = scene.queue().send_wait(&scene.topic, text("of no group")).await;
+    assert!(matches!(plain, Err(SendError::WrongType { topic_type: TopicType::Fifo, .. })), "{plain:?}");
+}
+
+async fn a_message_group_keeps_its_order_over_redelivery(scene: Scene) {
+    let scene = with_groups(scene).await;
+    let mut came = Vec::new();
+    while came.last().is_none_or(|last: &(String, u32)| last.0 != "a3") {
+        for delivery in scene.receive(scene.request(scene.subject.patience, scene.soon())).await {
+            came.push((body(&delivery), delivery.attempt));
+            if delivery.attempt > 1 {
+                scene.queue().ack(delivery.receipt).await.expect("ack");
+            } else {
+                scene.queue().change_invisible(delivery.receipt, Duration::ZERO).await.expect("change");
+            }
+        }
+    }
+    came.retain(|(body, _)| body.starts_with('a'));
+    let expected = ["a1", "a2", "a3"].iter().flat_map(|body| [1, 2].map(|attempt| ((*body).to_owned(), attempt)));
+    let last = came.len();
+    assert_eq!(came, expected.take(last).collect::<Vec<_>>());
+}
+
+async fn a_message_of_a_group_that_fails_too_often_lets_the_next_one_come(scene: Scene) {
+    let scene = with_groups(scene).await;
+    scene.create_group(&scene.group, GroupOptions { attempts_max: 1 }).await;
+    let mut came = Vec::new();
+    while came.len() < 4 {
+        for delivery in scene.receive(scene.request(scene.subject.patience, LONG)).await {
+            came.push(body(&delivery));
+            scene.queue().change_invisible(delivery.receipt, Duration::ZERO).await.expect("change");
+        }
+    }
+    came.retain(|body| body.starts_with('a'));
+    assert_eq!(came, ["a1", "a2", "a3"]);
+    let topic = TopicName::dead_letters_of(&scene.group).expect("a name");
+    let mut letters = 0;
+    while letters < 3 {
+        let request = ReceiveRequest { topic: topic.clone(), ..scene.request(scene.subject.patience, LONG) };
+        letters += scene.receive(request).await.len();
+    }
+}
+
+async fn each_consumer_group_has_its_own_order(mut scene: Scene) {
+    scene = with_groups(scene).await;
+    let first = scene.receive(scene.request(scene.subject.patience, LONG)).await;
+    scene.queue().ack(first[0].receipt.clone()).await.expect("ack");
+    scene.group = group("other", scene.topic.as_str());
+    scene.create_group(&scene.group, GroupOptions::default()).await;
+    let second = scene.receive(scene.request(scene.subject.patience, LONG)).await;
+    assert_eq!(body(&second[0]), "a2", "the first one was consumed before the group came");
 }
 
 async fn no_other_log_is_taken_for_the_engines_own(scene: Scene) {

@@ -18,6 +18,10 @@
 //!   topic `%DLQ%<group>`, unchanged.
 //! - **A new group starts at the oldest message** that the topic still holds. (RocketMQ starts at the newest.) A group
 //!   belongs to a topic from its first receive there.
+//! - **A topic has a type**, and refuses messages of another one ([`TopicType`]). Of a FIFO topic each group is handed one
+//!   message of a message group at a time, in the order in which they were sent, over redelivery and restarts. Of a delay
+//!   topic a message is handed out when its time has come (within a tenth of a second, if all is well), also when that
+//!   was while the engine was off, and can be recalled until then.
 //! - **Only durable messages are handed out.** Messages stay until all groups of their topic have consumed them, and
 //!   without a group as long as the retention time.
 //! - **All members of a group use the same filter.** What it leaves out counts as consumed.

@@ -188,6 +188,10 @@ impl GroupKey {
         let step = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         Self(NonZeroU32::new(group.bytes().fold(0x811c_9dc5, step)).unwrap_or(NonZeroU32::MIN))
     }
+
+    pub(crate) fn to_be_bytes(self) -> [u8; 4] {
+        self.0.get().to_be_bytes()
+    }
 }
 
 /// A message as it is stored: its body follows the head.

@@ -11,7 +11,7 @@ use commitlog::Position;
 use super::progress::{Progress, Standing};
 use super::{Core, Said};
 use crate::ids::{SubscriptionId, TopicId};
-use crate::records::{encode_entry, kind};
+use crate::records::{GroupKey, encode_entry, kind};
 
 /// What the log takes for a definition, more or less.
 const DEFINITION_BYTES: u64 = 128;
@@ -128,7 +128,8 @@ impl Core {
             return if found.waiting.is_entering(message) { Fate::Held } else { Fate::Carried };
         }
         let Some(position) = found.messages.position_of(message) else { return Fate::Gone };
-        let standings = || self.progress_of(topic).map(|(_, progress)| progress.standing(position));
+        let group = found.messages.get(position).and_then(|entry| entry.group);
+        let standings = || self.progress_of(topic).map(|(_, progress)| progress.standing(position, group));
         if standings().any(|standing| standing == Standing::Held) {
             Fate::Held
         } else if !found.subscriptions.is_empty() && standings().all(|standing| standing == Standing::Consumed) {
@@ -150,7 +151,13 @@ impl Core {
     /// What is to be said behind copies of these messages of the topic.
     pub(crate) fn restate(&self, topic: TopicId, messages: &[Position]) -> Vec<Restated> {
         let Some(found) = self.topic_by_id.get(&topic) else { return Vec::new() };
-        let mut positions: Vec<_> = messages.iter().filter_map(|name| found.messages.position_of(*name)).collect();
+        let mut positions: Vec<_> = messages
+            .iter()
+            .filter_map(|name| {
+                let position = found.messages.position_of(*name)?;
+                Some((position, found.messages.get(position)?.group))
+            })
+            .collect();
         positions.sort_unstable();
         let restated = self.progress_of(topic).map(|(id, progress)| restate(id, progress, &positions));
         restated.filter(|restated| !restated.hand_outs.is_empty() || restated.cursor.is_some()).collect()
@@ -159,7 +166,9 @@ impl Core {
     /// How often a message that the group has not consumed was handed out to it.
     #[cfg(test)]
     pub(crate) fn attempts(&self, id: SubscriptionId, message: Position) -> Option<u32> {
-        match self.subscription_by_id.get(&id)?.progress.standing(message) {
+        let subscription = self.subscription_by_id.get(&id)?;
+        let group = self.topic_by_id.get(&subscription.topic)?.messages.get(message).and_then(|entry| entry.group);
+        match subscription.progress.standing(message, group) {
             Standing::NotHandedOut => Some(0),
             Standing::HandedOut { attempt } => Some(attempt),
             Standing::Consumed | Standing::Held => None,
@@ -172,10 +181,10 @@ impl Core {
     }
 }
 
-fn restate(subscription: SubscriptionId, progress: &Progress, positions: &[Position]) -> Restated {
+fn restate(subscription: SubscriptionId, progress: &Progress, positions: &[(Position, Option<GroupKey>)]) -> Restated {
     let mut restated = Restated { subscription, hand_outs: Vec::new(), cursor: None };
-    for position in positions {
-        match progress.standing(*position) {
+    for (position, group) in positions {
+        match progress.standing(*position, *group) {
             Standing::HandedOut { attempt } => restated.hand_outs.push((*position, attempt)),
             Standing::Consumed => restated.cursor = Some(progress.cursor()),
             Standing::NotHandedOut | Standing::Held => {}

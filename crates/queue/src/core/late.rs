@@ -104,7 +104,9 @@ impl LateTopics {
 
     pub(crate) fn consume(&mut self, id: SubscriptionId, message: Position, at: Position) {
         let history = self.history(id);
-        history.apply(at, |progress| progress.consume(message));
+        history.apply(at, |progress| {
+            progress.consume(message);
+        });
         history.acked_at.insert(message, at);
     }
 
@@ -188,7 +190,7 @@ impl History {
     /// The position of the record that consumed the message: its acknowledgement, else the first one that said that all
     /// up to it are. It may be later than the first that said so, but is never later than a copy of the message.
     fn consumed_at(&self, message: Position) -> Option<Position> {
-        if !self.progress.is_consumed(message) {
+        if !self.progress.is_consumed(message, None) {
             return None;
         }
         let step = self.steps.partition_point(|(cursor, _)| *cursor <= message);

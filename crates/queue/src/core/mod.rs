@@ -99,6 +99,7 @@ pub(crate) struct SubscriptionInfo {
     pub(crate) topic: TopicName,
     pub(crate) group: GroupName,
     pub(crate) attempts_max: u32,
+    pub(crate) is_fifo: bool,
 }
 
 impl Core {
@@ -178,8 +179,10 @@ impl Core {
     pub(crate) fn subscription_info(&self, id: SubscriptionId) -> Option<SubscriptionInfo> {
         let subscription = self.subscription_by_id.get(&id)?;
         let group = self.group_by_id.get(&subscription.group)?;
-        let topic = self.topic_by_id.get(&subscription.topic)?.name.clone();
-        Some(SubscriptionInfo { topic, group: group.name.clone(), attempts_max: group.options.attempts_max })
+        let topic = self.topic_by_id.get(&subscription.topic)?;
+        let (is_fifo, topic) = (topic.topic_type == TopicType::Fifo, topic.name.clone());
+        let attempts_max = group.options.attempts_max;
+        Some(SubscriptionInfo { topic, group: group.name.clone(), attempts_max, is_fifo })
     }
 
     pub(crate) fn message_count(&self, topic: TopicId) -> usize {
@@ -281,8 +284,8 @@ impl Core {
         let subscriptions = topic.subscriptions.iter().filter_map(|(_, id)| self.subscription_by_id.get(id));
         let progress: Vec<&Progress> = subscriptions.map(|subscription| &subscription.progress).collect();
         let Some(oldest_cursor) = progress.iter().map(|progress| progress.cursor()).min() else { return };
-        topic.messages.retain(|position, _| {
-            position >= oldest_cursor || !progress.iter().all(|progress| progress.is_consumed(position))
+        topic.messages.retain(|position, entry| {
+            position >= oldest_cursor || !progress.iter().all(|progress| progress.is_consumed(position, entry.group))
         });
     }
 
@@ -300,6 +303,17 @@ impl Core {
     pub(crate) fn remove_skipped(&mut self, id: SubscriptionId, picked: &Picked) {
         let Some(topic) = self.subscription_by_id.get(&id).map(|subscription| subscription.topic) else { return };
         picked.skipped.iter().for_each(|position| self.remove_if_consumed(topic, *position));
+    }
+
+    /// At the end of a replay.
+    pub(crate) fn order_groups(&mut self) {
+        for subscription in self.subscription_by_id.values_mut() {
+            if let Some(topic) = self.topic_by_id.get(&subscription.topic)
+                && topic.topic_type == TopicType::Fifo
+            {
+                subscription.progress.order_groups(&topic.messages);
+            }
+        }
     }
 
     pub(crate) fn undo_pick(&mut self, id: SubscriptionId, picked: &Picked) {
@@ -355,17 +369,20 @@ impl Core {
     }
 
     /// Marks the message as consumed by the group, and removes it if no other group needs it.
-    pub(crate) fn consume(&mut self, id: SubscriptionId, position: Position) {
-        let Some(subscription) = self.subscription_by_id.get_mut(&id) else { return };
-        subscription.progress.consume(position);
+    /// Returns whether another one is due to the group now.
+    pub(crate) fn consume(&mut self, id: SubscriptionId, position: Position) -> bool {
+        let Some(subscription) = self.subscription_by_id.get_mut(&id) else { return false };
+        let releases = subscription.progress.consume(position);
         let topic = subscription.topic;
         self.remove_if_consumed(topic, position);
+        releases
     }
 
     fn remove_if_consumed(&mut self, topic: TopicId, position: Position) {
         let Some(topic) = self.topic_by_id.get_mut(&topic) else { return };
         let mut subscriptions = topic.subscriptions.iter().filter_map(|(_, id)| self.subscription_by_id.get(id));
-        if subscriptions.all(|subscription| subscription.progress.is_consumed(position)) {
+        let group = topic.messages.get(position).and_then(|entry| entry.group);
+        if subscriptions.all(|subscription| subscription.progress.is_consumed(position, group)) {
             topic.messages.remove(position);
         }
     }
@@ -421,8 +438,8 @@ impl Core {
         let groups = topic.subscriptions.iter().filter_map(|(group, id)| {
             let name = self.group_by_id.get(group)?.name.clone();
             let progress = &self.subscription_by_id.get(id)?.progress;
-            let (in_flight, due_again) = progress.counts(now);
-            let waiting = topic.messages.len_from(progress.cursor()) as u64;
+            let (passed, in_flight, due_again) = progress.counts(now);
+            let waiting = passed + topic.messages.len_from(progress.cursor()) as u64;
             Some(GroupProgress { group: name, waiting, in_flight, due_again })
         });
         let messages = topic.messages.len() as u64;
@@ -433,5 +450,9 @@ impl Core {
     }
 }
 
+#[cfg(test)]
+mod fifo_tests;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod tests;

@@ -34,7 +34,9 @@ fn send(core: &mut Core, position: u64, tag: Option<&str>) {
 }
 
 fn pick_from(core: &mut Core, id: SubscriptionId, filter: &TagFilter, max: usize, now: Now) -> Picked {
-    let request = PickRequest { filter, max, bytes_max: RECEIVE_BYTES_MAX, invisible: INVISIBLE, attempts_max: 3, now };
+    let is_fifo = core.subscription_info(id).is_some_and(|info| info.is_fifo);
+    let request =
+        PickRequest { filter, max, bytes_max: RECEIVE_BYTES_MAX, invisible: INVISIBLE, attempts_max: 3, is_fifo, now };
     core.pick(id, &request)
 }
 
@@ -77,7 +79,9 @@ fn a_group_at_its_limit_of_hand_outs_is_told_once_and_again_when_it_has_left_it(
     assert_eq!(news, [LimitNews::Reached]);
     assert_eq!(pick(&mut core), Picked::default(), "it was told");
     let acknowledge = |core: &mut Core, count: u64| {
-        (1..=count).for_each(|position| core.consume(SUBSCRIPTION, Position(position)));
+        for position in 1..=count {
+            core.consume(SUBSCRIPTION, Position(position));
+        }
         pick(core)
     };
     let some = acknowledge(&mut core, 1000);
@@ -260,7 +264,7 @@ fn what_was_taken_back_is_not_lost_when_only_what_follows_it_was_logged() {
     let first = pick_from(&mut core, SUBSCRIPTION, &TagFilter::All, 1, at(0));
     assert_eq!(pick(&mut core, 1, at(0)), [(20, 1, 2)]);
     let lost = Picked {
-        hand_outs: vec![HandOut { position: Position(20), message: Position(20), attempt: 1, serial: 2 }],
+        hand_outs: vec![HandOut { position: Position(20), message: Position(20), attempt: 1, serial: 2, is_new: true }],
         ..Picked::default()
     };
     core.undo_pick(SUBSCRIPTION, &lost);

@@ -68,7 +68,7 @@ impl AtomicAck for Inner {
 
     fn commit(&self, receipt: &Receipt) {
         if let Ok(id) = self.parse(receipt) {
-            self.state().core.consume(id.subscription, id.position);
+            self.state().consume(id.subscription, id.position);
         }
     }
 

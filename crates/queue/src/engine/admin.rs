@@ -18,7 +18,7 @@ impl Inner {
     }
 
     pub(super) async fn create_topic_of(&self, name: TopicName, topic_type: TopicType) -> Result<(), AdminError> {
-        if !matches!(topic_type, TopicType::Normal | TopicType::Delay) {
+        if topic_type == TopicType::Transaction {
             return Err(AdminError::UnsupportedType(topic_type));
         }
         let answer = self.append_topic(&name, topic_type)?;

@@ -48,6 +48,8 @@ struct Lived {
     /// Hand-outs of messages that had a delivery time.
     delayed: usize,
     recalled: usize,
+    /// Hand-outs of messages of groups.
+    ordered: usize,
 }
 
 impl Recorded {
@@ -128,6 +130,7 @@ impl AddAssign for Lived {
         self.atomic_acks += other.atomic_acks;
         self.delayed += other.delayed;
         self.recalled += other.recalled;
+        self.ordered += other.ordered;
     }
 }
 
@@ -146,15 +149,21 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_groups_had() {
         eprintln!("life {seed}: {} of {states_min} crash states, {} s", sum.states, began.elapsed().as_secs());
     }
     let CheckedStates { states, exact, of_snapshots } = sum;
-    let Lived { reclaimed, dead_letters, tried_again, atomic_acks, delayed, recalled } = lived;
+    let Lived { reclaimed, dead_letters, tried_again, atomic_acks, delayed, recalled, ordered } = lived;
     println!(
         "found: {states} crash states of groups, none illegal: {exact} exactly as after a step, {of_snapshots} begun with a \
          snapshot; {reclaimed} segments were given back, {tried_again} messages were tried again, {dead_letters} came to the \
-         dead letters, {atomic_acks} were acknowledged with a record of another part, {delayed} were handed out after their time, {recalled} recalled"
+         dead letters, {atomic_acks} were acknowledged with a record of another part, {delayed} were handed out after their time, {recalled} recalled, {ordered} in the order of their groups"
     );
     assert!(exact > states / 2 && of_snapshots > states / 50, "{sum:?}");
     assert!(
-        reclaimed > 5 && tried_again > 20 && dead_letters > 5 && atomic_acks > 5 && delayed > 20 && recalled > 5,
+        reclaimed > 5
+            && tried_again > 20
+            && dead_letters > 5
+            && atomic_acks > 5
+            && delayed > 20
+            && recalled > 5
+            && ordered > 20,
         "{lived:?}"
     );
 }

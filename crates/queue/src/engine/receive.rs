@@ -112,13 +112,14 @@ impl Inner {
             bytes_max: RECEIVE_BYTES_MAX,
             invisible: request.invisible,
             attempts_max: info.attempts_max,
+            is_fifo: info.is_fifo,
             now,
         };
         let picked = state.core.pick(waiter.subscription, &request);
         if let Some(news) = picked.limit {
             tell_of_limit(&info, news);
         }
-        if !picked.hand_outs.is_empty() {
+        if picked.open().next().is_some() {
             self.log_hand_outs(&mut state, waiter.subscription, &picked)?;
             // The other receives wait for the next deadline, which is another one now.
             state.wake(waiter.subscription);
@@ -136,7 +137,7 @@ impl Inner {
         subscription: SubscriptionId,
         picked: &Picked,
     ) -> Result<(), Unavailable> {
-        let payload = encode_hand_outs(picked.hand_outs.iter().map(|out| (out.position, out.attempt)));
+        let payload = encode_hand_outs(picked.open());
         let payload = [Part::Bytes(&payload)];
         let record = NewRecord::new(kind::HAND_OUT, subscription.0, &payload);
         let logged = state.append(&self.log, Need::Essential, &[record]);

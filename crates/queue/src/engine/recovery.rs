@@ -183,6 +183,7 @@ impl Recovery {
     pub(super) fn into_core(self) -> Core {
         let Self { mut core, late, .. } = self;
         let undefined = core.add_late(late);
+        core.order_groups();
         if undefined != Undefined::default() {
             let Undefined { topics, messages, subscriptions } = undefined;
             tracing::warn!(topics, messages, subscriptions, "the log names what it does not define: left out");
@@ -325,6 +326,7 @@ mod tests {
             bytes_max: 1 << 20,
             invisible,
             attempts_max: 1000,
+            is_fifo: false,
             now: Now::default(),
         };
         let deliveries = SUBSCRIPTIONS.map(|id| {

@@ -108,6 +108,12 @@ impl State {
         self.when_durable(end, WhenDurable::Consume { subscription, position });
     }
 
+    pub(super) fn consume(&mut self, subscription: SubscriptionId, position: Position) {
+        if self.core.consume(subscription, position) {
+            self.wake(subscription);
+        }
+    }
+
     pub(super) fn when_durable(&mut self, end: Position, then: WhenDurable) {
         self.pending.push_back(Pending { end, then });
     }
@@ -167,7 +173,7 @@ impl State {
                         self.wake(subscription);
                     }
                 }
-                WhenDurable::Consume { subscription, position } => self.core.consume(subscription, position),
+                WhenDurable::Consume { subscription, position } => self.consume(subscription, position),
                 WhenDurable::Answer(sender) => drop(sender.send(Ok(()))),
             }
         }

@@ -7,6 +7,7 @@ mod contract;
 mod crash;
 mod delay;
 mod failing;
+mod fifo;
 mod looking;
 mod receiving;
 mod restart;

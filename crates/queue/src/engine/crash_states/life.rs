@@ -30,10 +30,13 @@ pub(super) const GROUPS: [&str; 3] = ["all", "picky", "late"];
 const TOPICS: [&str; 2] = ["one", "two"];
 /// Its messages wait for their time.
 const DELAYED: &str = "later";
+/// Its messages have groups.
+const ORDERED: &str = "ordered";
+const MESSAGE_GROUPS: [&str; 3] = ["a", "b", "c"];
 /// The longest delay.
 const DELAY: Duration = Duration::from_secs(40);
 /// Groups that receive from topics: the first ones from the beginning, the others from some step on.
-const RECEIVED: [(&str, &str, u64); 8] = [
+const RECEIVED: [(&str, &str, u64); 11] = [
     ("all", "one", 0),
     ("picky", "one", 0),
     ("all", "two", 0),
@@ -42,6 +45,9 @@ const RECEIVED: [(&str, &str, u64); 8] = [
     ("picky", "two", 240),
     ("all", DELAYED, 0),
     ("late", DELAYED, 200),
+    ("all", ORDERED, 0),
+    ("picky", ORDERED, 0),
+    ("late", ORDERED, 180),
 ];
 /// Group `picky` leaves out every message of another tag.
 const TAG: &str = "picked";
@@ -86,7 +92,12 @@ pub(super) fn dead_letters_of(group: &str) -> TopicName {
 }
 
 pub(super) fn topics() -> Vec<TopicName> {
-    TOPICS.map(topic_name).into_iter().chain([topic_name(DELAYED)]).chain(GROUPS.map(dead_letters_of)).collect()
+    TOPICS
+        .map(topic_name)
+        .into_iter()
+        .chain([DELAYED, ORDERED].map(topic_name))
+        .chain(GROUPS.map(dead_letters_of))
+        .collect()
 }
 
 /// A message that another part holds.
@@ -135,6 +146,7 @@ impl Life {
             life.runtime.block_on(life.engine.create_topic(topic_name(topic))).unwrap();
         }
         life.runtime.block_on(life.engine.create_topic_of(topic_name(DELAYED), TopicType::Delay)).unwrap();
+        life.runtime.block_on(life.engine.create_topic_of(topic_name(ORDERED), TopicType::Fifo)).unwrap();
         for group in GROUPS {
             life.set_options(group);
         }
@@ -143,7 +155,8 @@ impl Life {
 
     pub(super) fn step(&mut self, n: u64) {
         match self.random.below(100) {
-            0..15 => self.send(),
+            0..10 => self.send(),
+            10..15 => self.send_ordered(),
             15..21 => self.send_delayed(),
             21..22 => self.recall(),
             22..42 => self.receive(n),
@@ -214,14 +227,19 @@ impl Life {
 
     fn send(&mut self) {
         let topic = TOPICS[self.random.below(4) / 3];
-        self.send_to(topic, None);
+        self.send_to(topic, Message::default());
+    }
+
+    fn send_ordered(&mut self) {
+        let message_group = Some(MESSAGE_GROUPS[self.random.below(MESSAGE_GROUPS.len())].to_owned());
+        self.send_to(ORDERED, Message { message_group, ..Message::default() });
     }
 
     /// Some are due at once, others not before the life is over.
     fn send_delayed(&mut self) {
         let now_ms = self.engine.inner.wall().0;
         let delay_ms = u64::try_from(DELAY.as_millis()).unwrap() * self.random.below(5) as u64 / 4;
-        self.send_to(DELAYED, Some(now_ms + delay_ms));
+        self.send_to(DELAYED, Message { deliver_at_ms: Some(now_ms + delay_ms), ..Message::default() });
     }
 
     fn recall(&mut self) {
@@ -237,10 +255,10 @@ impl Life {
         }
     }
 
-    fn send_to(&mut self, topic: &str, deliver_at_ms: Option<u64>) {
+    fn send_to(&mut self, topic: &str, message: Message) {
         let tag = if self.random.below(2) == 0 { TAG } else { "other" };
         let body = vec![b'x'; self.random.below(PAYLOAD_BYTES_MAX)].into();
-        let mut message = Message { tag: Some(tag.to_owned()), body, deliver_at_ms, ..Message::default() };
+        let mut message = Message { tag: Some(tag.to_owned()), body, ..message };
         let topic = topic_name(topic);
         while let Err(busy) = self.engine.try_send(&topic, message, Box::new(|_| ())) {
             message = busy.message;
@@ -273,6 +291,7 @@ impl Life {
         };
         let deliveries = self.runtime.block_on(self.engine.receive(request)).unwrap();
         self.lived.delayed += deliveries.iter().filter(|delivery| delivery.message.deliver_at_ms.is_some()).count();
+        self.lived.ordered += deliveries.iter().filter(|delivery| delivery.message.message_group.is_some()).count();
         self.lived.tried_again += deliveries.iter().filter(|delivery| delivery.attempt == 2).count();
         self.open.extend(deliveries);
     }

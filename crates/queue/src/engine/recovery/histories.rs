@@ -373,9 +373,9 @@ fn found(mut core: Core, subscriptions: &[(GroupId, SubscriptionId)], names: &Ha
 
 fn receive_all(core: &mut Core, id: SubscriptionId) -> Vec<(Position, u32)> {
     let (filter, now) = (TagFilter::All, Now::default());
-    let (max, bytes_max, attempts_max) = (1000, 1 << 20, u32::MAX);
+    let (max, bytes_max, attempts_max, is_fifo) = (1000, 1 << 20, u32::MAX, false);
     let request =
-        PickRequest { filter: &filter, max, bytes_max, invisible: Duration::from_secs(10), attempts_max, now };
+        PickRequest { filter: &filter, max, bytes_max, invisible: Duration::from_secs(10), attempts_max, is_fifo, now };
     core.pick(id, &request).hand_outs.iter().map(|out| (out.position, out.attempt)).collect()
 }
 
