@@ -46,9 +46,25 @@ impl EventKind {
     }
 }
 
+/// Why a connection ended, where those who listen need to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The right that its client had come by was taken away.
+    Revoked,
+}
+
+impl Cause {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Event {
     kind: EventKind,
+    cause: Option<Cause>,
     client: ClientKey,
     connection_id: Box<str>,
     at_ms: u64,
@@ -63,6 +79,8 @@ struct Body<'a> {
     event_type: &'a str,
     channel_id: &'a str,
     client_ip: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
 }
 
 impl Event {
@@ -75,6 +93,7 @@ impl Event {
             event_type: self.kind.as_str(),
             channel_id: &self.connection_id,
             client_ip: &self.peer,
+            cause: self.cause.map(Cause::as_str),
         };
         let message = queue::Message {
             tag: Some(self.kind.as_str().to_owned()),
@@ -112,8 +131,24 @@ pub(crate) fn channel(
 impl EventSender {
     /// Never waits. What the queue takes at once stands there before anything that is sent to it afterwards.
     pub(crate) fn send(&self, kind: EventKind, client: &ClientKey, connection_id: &str, at_ms: u64, peer: &str) {
-        let event =
-            Event { kind, client: client.clone(), connection_id: connection_id.into(), at_ms, peer: peer.into() };
+        let (client, connection_id, peer) = (client.clone(), connection_id.into(), peer.into());
+        self.send_event(Event { kind, cause: None, client, connection_id, at_ms, peer });
+    }
+
+    /// The end of a connection, with its cause.
+    pub(crate) fn send_end(
+        &self,
+        cause: Option<Cause>,
+        client: &ClientKey,
+        connection_id: &str,
+        at_ms: u64,
+        peer: &str,
+    ) {
+        let (client, connection_id, peer) = (client.clone(), connection_id.into(), peer.into());
+        self.send_event(Event { kind: EventKind::TcpClean, cause, client, connection_id, at_ms, peer });
+    }
+
+    fn send_event(&self, event: Event) {
         if let Err(not_taken) = self.offer(event) {
             (not_taken.done)(Err(Unavailable::Busy.into()));
         }
@@ -142,6 +177,7 @@ impl EventSender {
             let RecoveredConnection { client_id, address, closed_ms } = connection;
             let event = Event {
                 kind: EventKind::TcpClean,
+                cause: None,
                 client: ClientKey::new(&client_id),
                 connection_id,
                 at_ms: closed_ms.unwrap_or(now_ms),
@@ -215,6 +251,7 @@ mod tests {
     fn an_event_is_what_consumers_of_the_reference_product_expect() {
         let event = Event {
             kind: EventKind::Connect,
+            cause: None,
             client: ClientKey::new("GID_XXX@@@YYYYY"),
             connection_id: "2b9b1281046046faafe5e0b458e41234".into(),
             at_ms: 1_212_121_212,

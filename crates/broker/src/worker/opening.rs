@@ -14,7 +14,7 @@ use super::connect_request::ConnectRequest;
 use super::connections::{Accepted, AwaitingConnack, Connected, Left, LoggedIn, Moving, TokenWatch};
 use super::ended_connections::EndedConnection;
 use super::post::{ConnectionKey, Notice, Post};
-use crate::bridge::events::EventKind;
+use crate::bridge::events::{Cause, EventKind};
 use crate::client::ClientKey;
 use crate::reason;
 
@@ -206,23 +206,29 @@ impl Worker {
     /// Ends a connection. `reason` is said to a 5.0 client; `None`: all is said, or there is nobody to say it to.
     pub(super) fn close(&mut self, key: ConnectionKey, reason: Option<ReasonCode>) {
         let left = self.connections.close(key, reason.map(|reason| (reason, None)), self.now.instant);
-        self.left(key, left);
+        self.left(key, left, None);
     }
 
     /// The same with words for the person behind a 5.0 client.
     pub(super) fn close_with_words(&mut self, key: ConnectionKey, reason: ReasonCode, words: &str) {
         let left = self.connections.close(key, Some((reason, Some(words))), self.now.instant);
-        self.left(key, left);
+        self.left(key, left, None);
+    }
+
+    /// The same where the right was taken away that its client had come by.
+    pub(super) fn close_revoked(&mut self, key: ConnectionKey, reason: ReasonCode, words: &str) {
+        let left = self.connections.close(key, Some((reason, Some(words))), self.now.instant);
+        self.left(key, left, Some(Cause::Revoked));
     }
 
     /// The end of a connection is told before the session that ends with it is forgotten.
-    fn left(&mut self, key: ConnectionKey, left: Option<Left>) {
+    fn left(&mut self, key: ConnectionKey, left: Option<Left>, cause: Option<Cause>) {
         let Some(Left { client, client_id, connection_id, sent_disconnect, peer }) = left else { return };
         let (events, peer, at_ms) = (&self.shared.events, peer.to_string(), self.now.ms);
         if sent_disconnect {
             events.send(EventKind::Disconnect, &client_id, &connection_id, at_ms, &peer);
         }
-        events.send(EventKind::TcpClean, &client_id, &connection_id, at_ms, &peer);
+        events.send_end(cause, &client_id, &connection_id, at_ms, &peer);
         self.note_end(client, &client_id, &connection_id, peer);
         self.durability.defer(Deferred::Closed { client: client_id, connection_id, at_ms });
         self.clients.leave(client, key, at_ms);

@@ -11,7 +11,7 @@ use super::action::AfterDurable;
 use super::clients::Ended;
 use super::granted::Place;
 use super::post::{AnswerOfAll, ConnectionKey, Removal};
-use crate::bridge::events::EventKind;
+use crate::bridge::events::Cause;
 use crate::client::ClientKey;
 
 /// Connections that one turn ends because of their key.
@@ -107,9 +107,9 @@ impl Worker {
         let answers = if connections.is_empty() { std::mem::take(answers) } else { Vec::new() };
         for (key, why) in some {
             match why {
-                Why::GroupGone => self.close_with_words(key, ReasonCode::ADMINISTRATIVE_ACTION, GROUP_GONE),
+                Why::GroupGone => self.close_revoked(key, ReasonCode::ADMINISTRATIVE_ACTION, GROUP_GONE),
                 _ if self.judge_tokens(key) => {}
-                Why::Ended(words) => self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, words),
+                Why::Ended(words) => self.close_revoked(key, ReasonCode::NOT_AUTHORIZED, words),
                 Why::KeyChanged => self.judge_secret(key),
             }
         }
@@ -119,19 +119,27 @@ impl Worker {
     /// Ends the connection of a device that was let in by a credential which is void from now on. A login under way that has
     /// read it does not come about. `is_removed`: so is the device.
     pub(super) fn cut_credential(&mut self, client_id: &ClientKey, key_id: Box<str>, is_removed: bool) {
-        self.connections.void_credential(key_id.clone(), self.now.instant);
+        let is_news = self.connections.void_credential(key_id.clone(), self.now.instant);
         if is_removed {
             self.connections.forget_registered(client_id);
         }
-        if let Some(connection) = self.clients.connection_of(client_id)
-            && self.connections.is_of_credential(connection, &key_id)
-        {
-            let (reason, words) = match is_removed {
-                true => (ReasonCode::ADMINISTRATIVE_ACTION, REMOVED),
-                false => (ReasonCode::NOT_AUTHORIZED, REPLACED),
-            };
-            self.close_with_words(connection, reason, words);
+        match self.clients.connection_of(client_id) {
+            Some(connection) if self.connections.is_of_credential(connection, &key_id) => {
+                let (reason, words) = match is_removed {
+                    true => (ReasonCode::ADMINISTRATIVE_ACTION, REMOVED),
+                    false => (ReasonCode::NOT_AUTHORIZED, REPLACED),
+                };
+                self.close_revoked(connection, reason, words);
+            }
+            None if is_news => self.tell_revoked(client_id),
+            _ => {}
         }
+    }
+
+    /// Those that follow a client which is not connected learn that its right has ended: it may still send media.
+    fn tell_revoked(&self, client_id: &ClientKey) {
+        let connection_id = Uuid::now_v7().simple().to_string();
+        self.shared.events.send_end(Some(Cause::Revoked), client_id, &connection_id, self.now.ms, "");
     }
 
     /// A client id is this account's from now on. Logins that were judged before, as if no device had it, do not come about. What
@@ -140,7 +148,7 @@ impl Worker {
         self.connections.note_registered(client_id.clone(), self.now.instant);
         if self.clients.holder_of(client_id).is_some_and(|holder| holder != account) {
             if let Some(connection) = self.clients.detach(client_id) {
-                self.close_with_words(connection, ReasonCode::ADMINISTRATIVE_ACTION, REGISTERED);
+                self.close_revoked(connection, ReasonCode::ADMINISTRATIVE_ACTION, REGISTERED);
             }
             self.clients.end(client_id);
         }
@@ -150,8 +158,9 @@ impl Worker {
     /// it has. Answers when it is on the disk.
     pub(super) fn end_device(&mut self, removal: Removal) {
         let Removal { client: client_id, key_id, is_removed, answer } = removal;
+        let mut is_news = is_removed;
         if let Some(key_id) = key_id {
-            self.connections.void_credential(key_id, self.now.instant);
+            is_news &= self.connections.void_credential(key_id, self.now.instant);
             self.connections.forget_registered(&client_id);
         }
         if let Some(service) = self.clients.holder_of(&client_id).filter(|account| is_account_of_service(account)) {
@@ -160,11 +169,9 @@ impl Worker {
             return;
         }
         if let Some(connection) = self.clients.detach(&client_id) {
-            self.close_with_words(connection, ReasonCode::ADMINISTRATIVE_ACTION, REMOVED);
-        } else if is_removed {
-            // Those that follow a device which is not connected learn that it is removed: it may still send media.
-            let connection_id = uuid::Uuid::now_v7().simple().to_string();
-            self.shared.events.send(EventKind::TcpClean, &client_id, &connection_id, self.now.ms, "");
+            self.close_revoked(connection, ReasonCode::ADMINISTRATIVE_ACTION, REMOVED);
+        } else if is_news {
+            self.tell_revoked(&client_id);
         }
         match self.clients.end(&client_id) {
             Ended::Nothing => _ = answer.send(None),

@@ -66,6 +66,45 @@ fn the_removal_of_a_device_that_is_away_is_told_to_the_queue_too() {
     }
 }
 
+/// The events of one group, up to the `connect` of a client that comes now.
+fn events_until_now(world: &World) -> Vec<serde_json::Value> {
+    world.connect(Profile::of(SERVICE));
+    let told = std::iter::from_fn(|| {
+        let body = world.receive("GID_dev_MQTT").message.body;
+        Some(serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+    });
+    told.take_while(|event| event["clientId"] != SERVICE).collect()
+}
+
+/// In whatever order its connection and its session end.
+#[test]
+fn the_end_of_a_right_is_told_once_with_its_cause() {
+    let key_id = key_id_of("bob");
+    let cut = |world: &World| world.broker().cut_device(BOB, &key_id).blocking_recv().unwrap();
+    let end = |world: &World| {
+        assert_eq!(answer(world.broker().end_device(BOB, Ending::Removed { key_id: &key_id })), None);
+    };
+    let replace = |world: &World| world.broker().cut_credential(BOB, &key_id).blocking_recv().unwrap();
+    for is_connected in [true, false] {
+        for (number, acts) in [[&cut as &dyn Fn(&World), &end], [&end, &cut], [&replace, &replace]].iter().enumerate() {
+            let world = World::new();
+            let bob = world.connect(Profile::of(BOB));
+            if !is_connected {
+                bob.disconnect();
+                world.until("it is away", |stats| stats.connections == 0);
+            }
+            world.remove_from_catalog(BOB, "bob");
+            acts.iter().for_each(|act| act(&world));
+            let events = events_until_now(&world);
+            let revoked: Vec<_> = events.iter().filter(|event| event["cause"] == "revoked").collect();
+            assert_eq!(revoked.len(), 1, "{is_connected} {number} {events:?}");
+            assert_eq!(revoked[0]["eventType"], "tcpclean");
+            let ends = events.iter().filter(|event| event["eventType"] == "tcpclean").count();
+            assert_eq!(ends, if is_connected { 1 } else { 2 }, "{number} {events:?}");
+        }
+    }
+}
+
 #[test]
 fn the_removal_of_a_device_that_is_away_is_told_also_when_it_is_registered_again_before_it_has_ended() {
     for (ending, told) in [(Ending::RegisteredAgain, 1), (Ending::Registered, 0)] {

@@ -29,6 +29,24 @@ struct Status {
     time: u64,
     event_type: String,
     channel_id: String,
+    /// Why the connection ended, where it says so.
+    #[serde(default)]
+    cause: Option<String>,
+}
+
+impl Status {
+    /// The client's right to be here was taken away.
+    fn is_revoked(&self) -> bool {
+        self.cause.as_deref() == Some("revoked")
+    }
+}
+
+/// How clients have gone, as far as their events say more than that their connections ended.
+#[derive(Default)]
+struct Gone {
+    /// By DISCONNECT.
+    said_goodbye: BTreeSet<String>,
+    revoked: BTreeSet<String>,
 }
 
 /// Starts one consumer per group of the catalog; runs until it is dropped, or a consumer has panicked.
@@ -80,8 +98,11 @@ async fn consume(service: Arc<ServiceState>, consumer: GroupName, topic: TopicNa
 async fn take(service: &Arc<ServiceState>, mut batch: Vec<Delivery>, disconnects: &mut CleanDisconnects) {
     disconnects.note(&said_in(&batch));
     loop {
-        let events: Vec<OnlineEvent> = said_in(&batch).iter().filter_map(event).collect();
-        let done = if events.is_empty() { Ok(()) } else { apply(service, &events, &disconnects.among(&events)).await };
+        let said = said_in(&batch);
+        let events: Vec<OnlineEvent> = said.iter().filter_map(event).collect();
+        let revoked = said.into_iter().filter(Status::is_revoked).map(|status| status.client_id).collect();
+        let gone = Gone { said_goodbye: disconnects.among(&events), revoked };
+        let done = if events.is_empty() { Ok(()) } else { apply(service, &events, &gone).await };
         let Err(error) = done else {
             disconnects.forget(&events);
             return deliveries::acknowledge_all(service, batch).await;
@@ -143,8 +164,7 @@ fn event(status: &Status) -> Option<OnlineEvent> {
     Some(OnlineEvent { client_id: status.client_id.clone(), channel_id: status.channel_id.clone(), kind, at_ms })
 }
 
-/// `gone`: clients that have ended a connection by DISCONNECT.
-async fn apply(service: &ServiceState, events: &[OnlineEvent], gone: &BTreeSet<String>) -> Result<(), DecisionError> {
+async fn apply(service: &ServiceState, events: &[OnlineEvent], gone: &Gone) -> Result<(), DecisionError> {
     let clients = service.catalog.online_events(events).await?;
     for client in clients.iter().filter(|client| !client.online) {
         service.presence.end(&ClientId(client.client_id.clone()));
@@ -154,11 +174,7 @@ async fn apply(service: &ServiceState, events: &[OnlineEvent], gone: &BTreeSet<S
 
 /// Also for clients that did not change: the event may have been stored by a process that ended before it told the
 /// meetings.
-async fn tell_meetings(
-    service: &ServiceState,
-    clients: &[ClientOnline],
-    gone: &BTreeSet<String>,
-) -> Result<(), DecisionError> {
+async fn tell_meetings(service: &ServiceState, clients: &[ClientOnline], gone: &Gone) -> Result<(), DecisionError> {
     let users: BTreeSet<&String> = clients.iter().filter_map(|client| client.user.as_ref()).collect();
     let users: Vec<String> = users.into_iter().cloned().collect();
     let engagements = service.catalog.engagements_of(&users).await?;
@@ -183,14 +199,17 @@ async fn tell_meetings(
     Ok(())
 }
 
-fn line_event(client: &ClientOnline, gone: &BTreeSet<String>) -> Event {
+/// Who was revoked and is here again has come by another right.
+fn line_event(client: &ClientOnline, gone: &Gone) -> Event {
     let ClientOnline { online, removed, .. } = *client;
-    let said_goodbye = gone.contains(&client.client_id);
+    let is_revoked = gone.revoked.contains(&client.client_id);
+    let said_goodbye = gone.said_goodbye.contains(&client.client_id);
     let client = ClientId(client.client_id.clone());
-    match (online, removed, said_goodbye) {
-        (_, true, _) => Event::Removed { client },
-        (false, _, true) => Event::CleanDisconnect { client },
-        _ => Event::Online { client, online },
+    match online {
+        _ if removed => Event::Removed { client },
+        false if is_revoked => Event::Removed { client },
+        false if said_goodbye => Event::CleanDisconnect { client },
+        online => Event::Online { client, online },
     }
 }
 

@@ -141,10 +141,8 @@ async fn a_closed_page_is_gone_before_a_lost_connection_would_be() {
     assert_eq!(reason(&world.find("bob.laptop", "ended").await.body), EndReason::CallerGone);
 }
 
-/// Her login is ended while her media is there.
-#[tokio::test]
-async fn who_is_removed_from_the_server_is_removed_from_the_channel() {
-    let mut world = World::new().await;
+/// A call between Alice and Bob in which her media is there.
+async fn in_call_with_media(world: &mut World) -> MeetingId {
     world.comes("alice.phone").await;
     let meeting = world.in_call().await;
     world.ask("alice.phone", meeting, UpBody::Join {}).await;
@@ -152,6 +150,35 @@ async fn who_is_removed_from_the_server_is_removed_from_the_channel() {
     let joined = ChannelEventKind::Joined { cipher: String::new() };
     world.rtc.report(&channel(meeting), join.participation, joined);
     world.until_handled().await;
+    meeting
+}
+
+/// A stolen device that is revoked hears nothing more, though its media needs no login.
+#[tokio::test]
+async fn who_is_revoked_is_removed_from_the_channel() {
+    let mut world = World::new().await;
+    let meeting = in_call_with_media(&mut world).await;
+    world.is_revoked("alice.phone").await;
+    assert_eq!(reason(&world.find("bob.phone", "ended").await.body), EndReason::Left);
+    world.until_closed(meeting).await;
+}
+
+#[tokio::test]
+async fn who_was_revoked_and_has_come_back_by_a_new_login_stays() {
+    let mut world = World::new().await;
+    let meeting = in_call_with_media(&mut world).await;
+    world.connects_anew("alice.phone", 2).await;
+    world.is_revoked("alice.phone").await;
+    world.settle().await;
+    assert!(world.rtc.is_open(&channel(meeting)));
+    assert!(world.state("alice.phone").await.call.is_some());
+}
+
+/// Her login is ended while her media is there.
+#[tokio::test]
+async fn who_is_removed_from_the_server_is_removed_from_the_channel() {
+    let mut world = World::new().await;
+    let meeting = in_call_with_media(&mut world).await;
     let alice = client_id("alice.phone");
     assert!(world.catalog.remove_device(&alice, &format!("DC.{alice}"), now_ms()).await.unwrap());
     world.disconnects("alice.phone").await;

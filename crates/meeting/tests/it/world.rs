@@ -422,9 +422,13 @@ impl World {
     }
 
     async fn status(&self, client: &str, kind: &str, channel: &str) {
+        self.status_for(client, kind, channel, None).await;
+    }
+
+    async fn status_for(&self, client: &str, kind: &str, channel: &str, cause: Option<&str>) {
         let body = serde_json::json!({
             "clientId": client_id(client), "time": now_ms(), "eventType": kind, "channelId": channel,
-            "clientIp": "127.0.0.1:1",
+            "clientIp": "127.0.0.1:1", "cause": cause,
         });
         self.stamp_and_send(&format!("{GROUP}_MQTT"), Vec::new(), body.to_string().into_bytes()).await;
     }
@@ -459,6 +463,11 @@ impl World {
 
     pub(crate) async fn disconnects(&self, client: &str) {
         self.status(client, "tcpclean", &format!("{client}-1")).await;
+    }
+
+    /// Its right to be here was taken away.
+    pub(crate) async fn is_revoked(&self, client: &str) {
+        self.status_for(client, "tcpclean", &format!("{client}-1"), Some("revoked")).await;
     }
 
     async fn until_status_topic(&self) {

@@ -100,9 +100,9 @@ impl Connections {
         self.registered.remove(client);
     }
 
-    /// No login with this credential comes about any more.
-    pub(in crate::worker) fn void_credential(&mut self, key_id: Box<str>, now: Instant) {
-        self.void_credentials.insert(key_id, now);
+    /// No login with this credential comes about any more. `false`: that has been said before.
+    pub(in crate::worker) fn void_credential(&mut self, key_id: Box<str>, now: Instant) -> bool {
+        self.void_credentials.insert(key_id, now).is_none()
     }
 
     pub(in crate::worker) fn tick(&mut self, now: Instant) {
