@@ -24,7 +24,7 @@ mod standing;
 pub use devices::{DEVICES_CACHED_MAX, DeviceDirectory, LookupDone, LookupError, LookupSource};
 pub(crate) use password::matches;
 pub use password::sign;
-pub use standing::{credential_stands_until, secret_stands_until};
+pub use standing::{credential_stands_until, has_signed, secret_stands_until};
 
 use crate::access::{Access, ClientId, Identity};
 use crate::certificate::CertificateError;

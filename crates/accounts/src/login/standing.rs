@@ -1,6 +1,6 @@
 //! Logins that stand: until when what they were let in by lets them stay.
 
-use super::LoginError;
+use super::{LoginError, password};
 use crate::access::Access;
 use catalog::Device;
 
@@ -27,4 +27,21 @@ pub fn secret_stands_until(
 pub fn credential_stands_until(device: Option<&Device>, key_id: &str) -> Result<u64, LoginError> {
     let device = device.filter(|device| device.key_id == key_id).ok_or(LoginError::Refused)?;
     Ok(device.expires_at_ms)
+}
+
+/// Whether a secret of an access key of this instance has made the signature, HMAC-SHA1 over `signed`, and is not over: for
+/// services that sign each request.
+#[must_use]
+pub fn has_signed(
+    access: &Access,
+    key_id: &str,
+    signed: &[u8],
+    signature: &[u8],
+    is_over: impl Fn(u64) -> bool,
+) -> bool {
+    let Some(key) = access.key(key_id).filter(|key| key.instance == access.instance()) else {
+        return password::verifies(None, signed, signature);
+    };
+    let stands = |secret| !key.valid_until_ms(secret).is_some_and(&is_over);
+    key.secrets.iter().any(|secret| password::verifies(Some(&secret.secret), signed, signature) && stands(secret))
 }

@@ -6,6 +6,8 @@ mod tokens;
 use super::*;
 use crate::access::AccessConfig;
 use crate::network::Network;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use catalog::{AccessKey, AccessSnapshot, Accounts, Catalog, Group, Key, SqliteCatalog, Topics, User};
 use devices::LOOKUPS_WAITING_MAX;
 use std::sync::Arc;
@@ -166,6 +168,34 @@ fn a_device_logs_in_with_its_own_credential_and_no_other() {
     let signed = sign(&first.secret, other_id);
     assert_eq!(login(other_id, DEVICE_NAME, &signed, Some(&first)), Err(LoginError::Refused), "another's row");
     assert_eq!(login(other_id, DEVICE_NAME, &signed, None), Err(LoginError::Refused));
+}
+
+#[test]
+fn a_request_is_signed_by_the_secret_of_a_key_of_this_instance_that_stands() {
+    let is_over = |at_ms: u64| at_ms <= NOW;
+    let access = |change: fn(&mut Key)| {
+        let mut ours = Key::from(key("ours", KEY));
+        change(&mut ours);
+        let elsewhere = Key::from(AccessKey { instance: "other".to_owned(), ..key("elsewhere", KEY) });
+        let snapshot = AccessSnapshot { revision: 1, keys: vec![ours, elsewhere], ..AccessSnapshot::default() };
+        Access::new(AccessConfig { instance: "mqtt-test-01".to_owned(), ..AccessConfig::default() }, snapshot)
+    };
+    let signature = STANDARD.decode(sign(KEY, "20270102T030405Z")).unwrap();
+    let signed = |access: &Access, key_id| has_signed(access, key_id, b"20270102T030405Z", &signature, is_over);
+    let standing = access(|_| {});
+    assert!(signed(&standing, "ours"));
+    assert!(!signed(&standing, "elsewhere") && !signed(&standing, "nobody"));
+    assert!(!has_signed(&standing, "ours", b"20270102T030406Z", &signature, is_over));
+    assert!(!has_signed(&standing, "ours", b"20270102T030405Z", &[], is_over));
+    type Change = fn(&mut Key);
+    let changes: [(Change, bool); 3] = [
+        (|key| key.expires_at_ms = Some(NOW), false),
+        (|key| key.secrets[0].valid_until_ms = Some(NOW), false),
+        (|key| key.expires_at_ms = Some(NOW + 1), true),
+    ];
+    for (change, expected) in changes {
+        assert_eq!(signed(&access(change), "ours"), expected);
+    }
 }
 
 #[test]
