@@ -109,10 +109,10 @@ export class Program {
 
 const LISTENERS = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen"];
 
-/** The arguments of a server on these ports; media and metrics on any. */
+/** The arguments of a server on these ports; media and metrics on any, the queue too if there is no fifth. */
 export function listening(ports, address = "127.0.0.1") {
   const given = LISTENERS.map((key, n) => `${key}=${address}:${ports[n]}`);
-  return [...given, `media.listen=${address}:0`, "metrics.listen=127.0.0.1:0"].flatMap((setting) => ["--set", setting]);
+  return [...given, `queue.listen=${address}:${ports[LISTENERS.length] ?? 0}`, `media.listen=${address}:0`, "metrics.listen=127.0.0.1:0"].flatMap((setting) => ["--set", setting]);
 }
 
 /** What `--dev` has of its own, for a server that others are to reach: that one needs a name in its certificate besides. */
@@ -126,8 +126,8 @@ export class Server {
     server.folder = mkdtempSync(join(tmpdir(), "convoke-test-"));
     server.host = host;
     server.settings = host ? [...reachable(host.address), ...settings] : settings;
-    await onFreePorts(LISTENERS.length, (ports) => {
-      [server.mqtt, server.mqtts, server.http, server.https] = server.ports = ports;
+    await onFreePorts(LISTENERS.length + 1, (ports) => {
+      [server.mqtt, server.mqtts, server.http, server.https, server.queue] = server.ports = ports;
       return server.run();
     });
     if (host) for (const [user, name] of Object.entries(PEOPLE)) await server.api("PUT", `/api/v1/users/${user}`, { name });

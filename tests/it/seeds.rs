@@ -40,7 +40,7 @@ async fn what_an_owner_removed_stays_removed_at_the_next_start_which_says_so() -
 fn serve(data: &Path, flags: &[&str]) -> Result<Command> {
     let mut command = Command::new(program()?);
     command.args(["serve", "--data"]).arg(data).args(flags);
-    for key in ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen", "media.listen"] {
+    for key in ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen", "queue.listen", "media.listen"] {
         command.args(["--set".to_owned(), format!("{key}=127.0.0.1:0")]);
     }
     command.args(["--set", "metrics.listen="]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

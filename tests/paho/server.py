@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROGRAM = os.environ.get("CONVOKE", os.path.join(ROOT, "target", "debug", "convoke"))
 READY_WITHIN_S = 60
 CHOICES_OF_PORTS = 10
-LISTENERS = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen"]
+LISTENERS = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen", "queue.listen"]
 
 
 def held_port():
@@ -39,7 +39,7 @@ class Server:
 
     def _choose_ports(self):
         self.held = [held_port() for _ in LISTENERS]
-        self.mqtt, self.mqtts, self.http, self.https = [held.getsockname()[1] for held in self.held]
+        self.mqtt, self.mqtts, self.http, self.https, self.queue = [held.getsockname()[1] for held in self.held]
 
     def start(self):
         for _ in range(1 if self.was_ready else CHOICES_OF_PORTS):

@@ -157,6 +157,7 @@ impl Stage {
             ("http.listen", http),
             ("http.tls_listen", https),
             ("metrics.listen", metrics),
+            ("queue.listen", 0),
             // Terminals are told it anew at each join.
             ("media.listen", 0),
         ] {

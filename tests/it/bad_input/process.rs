@@ -14,8 +14,15 @@ use std::time::{Duration, Instant};
 /// sysexits(3).
 const BAD_CONFIGURATION: i32 = 78;
 const FAILED: i32 = 1;
-const LISTENERS: [&str; 6] =
-    ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen", "metrics.listen", "media.listen"];
+const LISTENERS: [&str; 7] = [
+    "mqtt.listen",
+    "mqtt.tls_listen",
+    "http.listen",
+    "http.tls_listen",
+    "metrics.listen",
+    "queue.listen",
+    "media.listen",
+];
 
 /// Starts a server on `data` with `settings`, which must not come up, and looks for each of `words` in what it says.
 fn refuses(data: &Path, settings: &[&str], status: i32, words: &[&str]) -> Result<()> {

@@ -1,8 +1,10 @@
 //! Checked values: addresses parsed, numbers in range, files named.
 
-use super::raw::ClientCertificates;
+use super::raw::{ClientCertificates, Queue};
 use super::{ConfigError, JwtIssuerConfig, Layers, Origin, Raw, Setting, Test};
 use meeting::Rules;
+use queue::{DEAD_LETTER_PREFIX, GroupName, TopicName};
+use queue_rocketmq::{OWN_GROUPS, Plaintext};
 use rustls::pki_types::ServerName;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +26,7 @@ pub struct Config {
     pub https: Listen,
     /// `None`: there are none.
     pub metrics: Option<Listen>,
+    pub queue: QueueConfig,
     pub media: Listen,
     pub media_advertise: Vec<IpAddr>,
     pub media_lost_after: Duration,
@@ -49,6 +52,17 @@ pub struct Config {
     pub remove_dev: bool,
     /// Each value as it was given, and by what.
     pub settings: Vec<Setting>,
+}
+
+/// The queue as services reach it.
+#[derive(Clone, Debug)]
+pub struct QueueConfig {
+    /// `None`: nobody does.
+    pub listen: Option<Listen>,
+    pub plaintext: Plaintext,
+    /// Made at the start.
+    pub topics: Vec<TopicName>,
+    pub groups: Vec<GroupName>,
 }
 
 /// Whose certificates let devices in. The files are not read yet.
@@ -114,6 +128,7 @@ const THREADS_MAX: usize = 64;
 /// Of segments of the size that new logs have.
 const LOG_SPACE_MIN: u64 = commitlog::SPACE_SEGMENTS_MIN * commitlog::SEGMENT_SIZE;
 const REVOCATION_LISTS_MAX: usize = 32;
+const QUEUE_NAMES_MAX: usize = 1_000;
 const LOST_AFTER_MS_MIN: u64 = 100;
 const LOST_AFTER_MS_MAX: u64 = 60_000;
 
@@ -145,6 +160,7 @@ impl Config {
                 "" => None,
                 address => Some(listen("metrics.listen", address)?),
             },
+            queue: check.queue(&raw.queue, dev)?,
             media: listen("media.listen", &raw.media.listen)?,
             media_advertise: check.addresses("media.advertise", &raw.media.advertise)?,
             media_lost_after: Duration::from_millis(raw.media.lost_after_ms),
@@ -289,6 +305,52 @@ impl Checker<'_> {
                 Ok(Some(ClientCertificatesConfig { ca: ca.into(), lists, is_required }))
             }
         }
+    }
+
+    fn queue(&self, raw: &Queue, dev: bool) -> Result<QueueConfig, ConfigError> {
+        let listen = match raw.listen.as_str() {
+            "" => None,
+            address => Some(self.listen("queue.listen", address, dev)?),
+        };
+        let plaintext = match raw.plaintext.as_str() {
+            "loopback" => Plaintext::Loopback,
+            "always" => Plaintext::Always,
+            "never" => Plaintext::Never,
+            other => {
+                let remedy = "give \"loopback\", \"always\" or \"never\"";
+                return Err(self.refuse("queue.plaintext", format!("`{other}` is unknown"), remedy));
+            }
+        };
+        let is_topic = |name: &TopicName| !name.as_str().starts_with(DEAD_LETTER_PREFIX);
+        let is_group =
+            |name: &GroupName| !name.as_str().starts_with(OWN_GROUPS) && TopicName::dead_letters_of(name).is_ok();
+        Ok(QueueConfig {
+            listen,
+            plaintext,
+            topics: self.queue_names("queue.topics", &raw.topics, is_topic)?,
+            groups: self.queue_names("queue.groups", &raw.groups, is_group)?,
+        })
+    }
+
+    fn queue_names<N: FromStr>(
+        &self,
+        key: &str,
+        names: &[String],
+        is_good: impl Fn(&N) -> bool,
+    ) -> Result<Vec<N>, ConfigError> {
+        if names.len() > QUEUE_NAMES_MAX {
+            let cause = format!("{} names are too many", names.len());
+            return Err(self.refuse(key, cause, format!("give {QUEUE_NAMES_MAX} at most")));
+        }
+        let parse = |name: &String| {
+            let remedy = format!(
+                "use up to 120 letters, digits, - and _, and a name that begins neither with {DEAD_LETTER_PREFIX} nor with \
+                 {OWN_GROUPS}"
+            );
+            let refuse = || self.refuse(key, format!("`{name}` is no name of it"), remedy.clone());
+            name.parse().ok().filter(&is_good).ok_or_else(refuse)
+        };
+        names.iter().map(parse).collect()
     }
 
     fn sync(&self, text: &str) -> Result<bool, ConfigError> {

@@ -10,7 +10,7 @@ mod raw;
 mod reference;
 mod test;
 
-pub use checked::{ClientCertificatesConfig, Config, Listen, MeetingTimes};
+pub use checked::{ClientCertificatesConfig, Config, Listen, MeetingTimes, QueueConfig};
 pub use issuers::JwtIssuerConfig;
 pub(crate) use issuers::is_loopback;
 pub use layers::{Layers, Origin, Setting};

@@ -12,6 +12,7 @@ pub struct Raw {
     pub mqtt: Mqtt,
     pub http: Http,
     pub metrics: Metrics,
+    pub queue: Queue,
     pub media: Media,
     pub tls: Tls,
     pub jwt: Jwt,
@@ -83,6 +84,19 @@ pub struct Http {
 pub struct Metrics {
     /// `GET /metrics` for Prometheus, plain and without a login: for this machine or a network that you trust. Empty: none.
     pub listen: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queue {
+    /// RocketMQ 5 gRPC, with TLS and in clear on one port. Empty: none.
+    pub listen: String,
+    /// From where requests in clear are taken: `loopback`, `always` or `never`.
+    pub plaintext: String,
+    /// Queue topics that are made at the start, beside those of parent topics; at most 1000.
+    pub topics: Vec<String>,
+    /// Consumer groups that are made at the start; at most 1000.
+    pub groups: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -202,6 +216,12 @@ impl Default for Http {
 impl Default for Metrics {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9464".into() }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { listen: "0.0.0.0:8081".into(), plaintext: "loopback".into(), topics: Vec::new(), groups: Vec::new() }
     }
 }
 

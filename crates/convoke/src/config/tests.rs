@@ -115,6 +115,11 @@ fn values_out_of_range_say_the_range() {
             "0 to 60",
         ),
         ("[log]\nsync = \"never\"\n", "\"always\" or \"os\""),
+        ("[queue]\nplaintext = \"yes\"\n", "\"loopback\", \"always\" or \"never\""),
+        ("[queue]\nlisten = \"8081\"\n", "address:port"),
+        ("[queue]\ntopics = [\"%DLQ%shop\"]\n", "`%DLQ%shop` is no name"),
+        ("[queue]\ntopics = [\"a b\"]\n", "letters, digits"),
+        ("[queue]\ngroups = [\"convoke-meeting\"]\n", "convoke-"),
         ("[log]\nspace_bytes_max = 402653183\n", "at least 402653184"),
         ("[tls]\nkey = \"x.pem\"\n", "set both or none"),
         ("[names]\ngroups = [\"app\"]\n", "7 to 64"),
@@ -141,7 +146,8 @@ fn a_machine_with_more_cores_than_can_be_numbered_gets_as_many_threads_as_can() 
 #[test]
 fn dev_binds_loopback_only() {
     let config = Config::check(&Layers::default(), true).expect("defaults are valid");
-    for address in [config.mqtt, config.mqtts, config.http, config.https, config.media] {
+    let queue = config.queue.listen.expect("it is on by default");
+    for address in [config.mqtt, config.mqtts, config.http, config.https, config.media, queue] {
         assert!(address.address.ip().is_loopback(), "{address}");
     }
 }

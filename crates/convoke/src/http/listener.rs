@@ -144,10 +144,26 @@ pub async fn serve(
     connections_max: usize,
     counts: Arc<ListenerCounts>,
     app: Router,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let permits = Arc::new(Semaphore::new(connections_max));
     let acceptor = tls.map(TlsAcceptor::from);
+    let stopping = stop.clone();
+    let serve = move |stream, peer| serve_connection(stream, peer, acceptor.clone(), app.clone(), stopping.clone());
+    accept(listener, connections_max, counts, stop, serve).await;
+}
+
+/// The same of whatever protocol: `serve` serves one connection to its end, and ends it when it is to stop.
+pub async fn accept<F, S>(
+    listener: Listener,
+    connections_max: usize,
+    counts: Arc<ListenerCounts>,
+    mut stop: watch::Receiver<bool>,
+    serve: F,
+) where
+    F: Fn(TcpStream, SocketAddr) -> S,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(connections_max));
     let (mut said_all, mut said_failed) = (Said::default(), Said::default());
     loop {
         if permits.available_permits() == 0 {
@@ -174,9 +190,9 @@ pub async fn serve(
             }
         };
         let counted = Counted::new(&counts);
-        let (acceptor, app, stop) = (acceptor.clone(), app.clone(), stop.clone());
+        let serving = serve(stream, peer);
         tokio::spawn(async move {
-            serve_connection(stream, peer, acceptor, app, stop).await;
+            serving.await;
             drop((counted, permit));
         });
     }

@@ -10,7 +10,7 @@ mod pages;
 mod upgrade;
 
 pub use health::Health;
-pub use listener::{Listener, ListenerCounts, serve};
+pub use listener::{Listener, ListenerCounts, accept, serve};
 pub use metrics::Metrics;
 pub use pages::{MISSING as PAGES_MISSING, Pages};
 pub use upgrade::{AdoptWebSocket, mqtt_route};

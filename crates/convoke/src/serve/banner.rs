@@ -19,6 +19,9 @@ pub(super) fn print(config: &Config, bound: &BoundAddresses, details: &BannerDet
     print_line("Convoke is ready.");
     print_line(format_args!("  MQTT           {} (TLS: {})", bound.mqtt, bound.mqtts));
     print_line(format_args!("  HTTP           {} (TLS: {})", bound.http, bound.https));
+    if let Some(queue) = bound.queue {
+        print_line(format_args!("  queue          {queue} (RocketMQ 5 gRPC, plain and TLS)"));
+    }
     if let Some(metrics) = bound.metrics {
         print_line(format_args!("  metrics        http://{metrics}/metrics"));
     }

@@ -14,7 +14,7 @@ const RESERVE: u64 = 64;
 const RESERVE_PER_THREAD: u64 = 8;
 /// Of the limit, for further segments of the log: each holds one.
 const LOG_PART: u64 = 32;
-/// Of what is left, for each of the two HTTP listeners.
+/// Of what is left, for each of the two HTTP listeners and for that of the queue.
 const HTTP_PART: u64 = 8;
 const HTTP_MAX: u64 = 4_096;
 
@@ -22,7 +22,7 @@ const HTTP_MAX: u64 = 4_096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Descriptors {
     pub(super) mqtt: usize,
-    /// Of each HTTP listener.
+    /// Of each HTTP listener, and of that of the queue.
     pub(super) http: usize,
 }
 
@@ -52,7 +52,7 @@ impl Descriptors {
         let reserve = open + RESERVE + RESERVE_PER_THREAD * threads as u64 + limit / LOG_PART;
         let connections = limit.saturating_sub(reserve);
         let http = (connections / HTTP_PART).min(HTTP_MAX);
-        let mqtt = connections - 2 * http;
+        let mqtt = connections - 3 * http;
         let count = |n| usize::try_from(n).unwrap_or(usize::MAX);
         Self { mqtt: count(mqtt), http: count(http) }
     }
@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn shares_stay_below_the_limit_and_leave_a_reserve() {
-        assert_eq!(Descriptors::of(256, 20, 2), Descriptors { mqtt: 112, http: 18 });
-        assert_eq!(Descriptors::of(1_024, 20, 2), Descriptors { mqtt: 670, http: 111 });
-        assert_eq!(Descriptors::of(20_000, 20, 2), Descriptors { mqtt: 14_457, http: 2_409 });
+        assert_eq!(Descriptors::of(256, 20, 2), Descriptors { mqtt: 94, http: 18 });
+        assert_eq!(Descriptors::of(1_024, 20, 2), Descriptors { mqtt: 559, http: 111 });
+        assert_eq!(Descriptors::of(20_000, 20, 2), Descriptors { mqtt: 12_048, http: 2_409 });
         assert_eq!(Descriptors::of(1 << 20, 20, 64).http, 4_096);
         assert_eq!(Descriptors::of(10, 20, 1), Descriptors { mqtt: 0, http: 0 });
     }

@@ -11,6 +11,7 @@ pub struct BoundAddresses {
     pub http: SocketAddr,
     pub https: SocketAddr,
     pub metrics: Option<SocketAddr>,
+    pub queue: Option<SocketAddr>,
     pub media: SocketAddr,
 }
 

@@ -11,6 +11,7 @@ mod jwks;
 mod meetings;
 mod messages;
 mod revocation;
+mod rocketmq;
 mod roles;
 mod router;
 mod seed;
@@ -24,7 +25,7 @@ pub use channels::InProcessChannels;
 pub use endpoints::{BoundAddresses, Endpoints};
 
 use crate::config::Config;
-use crate::http::{Health, Listener, ListenerCounts, Metrics, serve};
+use crate::http::{Health, Listener, ListenerCounts, Metrics, accept, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey, TokenSecret};
 use accounts::http::RefusalCounts;
 use anyhow::{Context, Result, bail};
@@ -162,6 +163,7 @@ struct Sockets {
     mqtts: TcpListener,
     http: Listener,
     https: Listener,
+    queue: Option<Listener>,
     metrics: Option<Listener>,
 }
 
@@ -173,6 +175,7 @@ impl Sockets {
             mqtts,
             http: Listener::bind(config.http, "http.listen")?,
             https: Listener::bind(config.https, "http.tls_listen")?,
+            queue: config.queue.listen.map(|wanted| Listener::bind(wanted, "queue.listen")).transpose()?,
             metrics: config.metrics.map(|wanted| Listener::bind(wanted, "metrics.listen")).transpose()?,
         })
     }
@@ -196,6 +199,7 @@ impl Server {
             http: sockets.http.address,
             https: sockets.https.address,
             metrics: sockets.metrics.as_ref().map(|listener| listener.address),
+            queue: sockets.queue.as_ref().map(|listener| listener.address),
             media: rtc.local_addr(),
         };
         let endpoints = Endpoints::new(config, &bound);
@@ -224,8 +228,11 @@ impl Server {
             None => health,
         };
         let default_group = config.groups.first().cloned().unwrap_or_default();
-        let [plain, secure] = [(); 2].map(|()| Arc::<ListenerCounts>::default());
-        let http_counts = vec![("http", Arc::clone(&plain)), ("https", Arc::clone(&secure))];
+        rocketmq::make_names(&config.queue, &storage.queue).await?;
+        let [plain, secure, of_queue] = [(); 3].map(|()| Arc::<ListenerCounts>::default());
+        let mut http_counts = vec![("http", Arc::clone(&plain)), ("https", Arc::clone(&secure))];
+        http_counts.extend(sockets.queue.as_ref().map(|_| ("queue", Arc::clone(&of_queue))));
+        let access = rocketmq::KeyAccess { access: directory.access.clone(), clock: storage.clock.clone() };
         let view = View {
             started: began,
             started_at_ms,
@@ -279,6 +286,15 @@ impl Server {
             tokio::spawn(serve(sockets.http, None, max, plain, app.clone(), stopping.clone())),
             tokio::spawn(serve(sockets.https, Some(tls), max, secure, app, stopping)),
         ];
+        if let Some(listener) = sockets.queue {
+            let tls = keys.certificate.server_config(&["h2"])?;
+            let server = rocketmq::server(&config.queue, &storage, access, tls, stopped.clone());
+            let serve = move |stream, peer| {
+                let server = server.clone();
+                async move { server.serve(stream, peer).await }
+            };
+            http.push(tokio::spawn(accept(listener, max, of_queue, stopped.clone(), serve)));
+        }
         if let Some(listener) = sockets.metrics {
             let app = metrics.router();
             http.push(tokio::spawn(serve(listener, None, METRICS_CONNECTIONS_MAX, Arc::default(), app, stopped)));

@@ -141,12 +141,14 @@ impl View {
     }
 
     fn listeners(&self) -> Vec<ListenerState> {
-        let BoundAddresses { mqtt, mqtts, http, https, metrics, media } = self.bound;
+        let BoundAddresses { mqtt, mqtts, http, https, metrics, queue, media } = self.bound;
         let listener =
             |name, address: std::net::SocketAddr, tls| ListenerState { name, address: address.to_string(), tls };
         let plain = [listener("mqtt", mqtt, false), listener("mqtts", mqtts, true), listener("http", http, false)];
         let rest = [listener("https", https, true), listener("media", media, true)];
-        plain.into_iter().chain(rest).chain(metrics.map(|address| listener("metrics", address, false))).collect()
+        let more = [queue.map(|address| listener("queue", address, true))].into_iter();
+        let more = more.chain([metrics.map(|address| listener("metrics", address, false))]).flatten();
+        plain.into_iter().chain(rest).chain(more).collect()
     }
 
     fn limits(&self, stats: &Stats, log_bytes: Option<u64>) -> Vec<LimitState> {

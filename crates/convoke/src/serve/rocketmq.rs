@@ -1,0 +1,89 @@
+//! The queue as RocketMQ clients reach it: its names, its server, and what an access key may do there.
+
+use super::storage::Storage;
+use crate::config::QueueConfig;
+use accounts::access::{AccessView, Identity};
+use accounts::login::has_signed;
+use anyhow::{Context, Result};
+use catalog::Scope;
+use clock::Clock;
+use queue::{GroupOptions, Queue};
+use queue_rocketmq::{Access, Deps, RocketMqServer};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Topics and groups of the configuration.
+pub(super) async fn make_names(config: &QueueConfig, queue: &dyn Queue) -> Result<()> {
+    for topic in &config.topics {
+        let made = queue.create_topic(topic.clone()).await;
+        made.with_context(|| format!("cannot make the topic {topic} of queue.topics"))?;
+    }
+    for group in &config.groups {
+        let made = queue.create_group(group.clone(), GroupOptions::default()).await;
+        made.with_context(|| format!("cannot make the group {group} of queue.groups"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn server(
+    config: &QueueConfig,
+    storage: &Storage,
+    access: KeyAccess,
+    tls: Arc<rustls::ServerConfig>,
+    stop: watch::Receiver<bool>,
+) -> RocketMqServer {
+    RocketMqServer::new(Deps {
+        queue: Arc::new(storage.queue.clone()),
+        access: Arc::new(access),
+        clock: storage.clock.clone(),
+        tls,
+        plaintext: config.plaintext,
+        stop,
+    })
+}
+
+/// What the holders of access keys may do. A topic of the queue that is no parent topic has no grants: who has the whole
+/// instance may use it.
+pub(super) struct KeyAccess {
+    pub(super) access: AccessView,
+    pub(super) clock: Clock,
+}
+
+impl KeyAccess {
+    fn may_use_whole_queue(&self, key_id: &str) -> bool {
+        let access = self.access.load();
+        access.key_allows(key_id, Scope::Topics) && !access.is_narrowed(key_id)
+    }
+
+    fn identity(&self, key_id: &str) -> Identity {
+        Identity::Service { key_id: key_id.to_owned(), instance: self.access.load().instance().to_owned() }
+    }
+}
+
+impl Access for KeyAccess {
+    fn has_signed(&self, key_id: &str, signed: &[u8], signature: &[u8]) -> bool {
+        let times = self.clock.times();
+        has_signed(&self.access.load(), key_id, signed, signature, |at_ms| times.is_over(at_ms))
+    }
+
+    fn may_send(&self, key_id: &str, topic: &str, second: &str) -> bool {
+        if !second.is_empty() && !second.starts_with('/') {
+            return false;
+        }
+        if self.access.load().rule_of(topic).is_none() {
+            return self.may_use_whole_queue(key_id);
+        }
+        self.access.load().may_publish(&self.identity(key_id), &format!("{topic}{second}")).is_ok()
+    }
+
+    fn may_receive(&self, key_id: &str, topic: &str) -> bool {
+        if self.access.load().rule_of(topic).is_none() {
+            return self.may_use_whole_queue(key_id);
+        }
+        self.access.load().may_subscribe(&self.identity(key_id), topic).is_ok()
+    }
+
+    fn may_stamp(&self, key_id: &str) -> bool {
+        self.access.load().key_allows(key_id, Scope::Stamps)
+    }
+}

@@ -1,0 +1,46 @@
+//! Limits of what comes over the wire.
+
+use std::time::Duration;
+
+/// Largest request with messages: a body of the queue's limit and what stands beside it.
+pub(crate) const SEND_BYTES_MAX: usize = queue::limits::BODY_BYTES_MAX + (128 << 10);
+/// Largest request of another kind, and largest command on a telemetry stream.
+pub(crate) const REQUEST_BYTES_MAX: usize = 128 << 10;
+/// Requests with messages that are read at the same time, of one connection and of all.
+pub(crate) const SENDS_PER_CONNECTION_MAX: usize = 32;
+pub(crate) const SENDS_MAX: usize = 128;
+/// From the headers of a request to its answer, but for what waits for messages.
+pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// Polls that wait at the same time, of all connections.
+pub(crate) const POLLS_MAX: usize = 16_384;
+/// Telemetry streams of one connection: official clients open one.
+pub(crate) const TELEMETRY_PER_CONNECTION_MAX: usize = 16;
+/// Requests of one connection at the same time; a push consumer has an open poll for each topic.
+pub(crate) const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+pub(crate) const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Bodies that were handed out and are being written to consumers, of all connections; in units of `ANSWER_UNIT`.
+pub(crate) const ANSWERS_UNITS_MAX: usize = 65_536;
+pub(crate) const ANSWER_UNIT: usize = 4 << 10;
+/// How long a consumer may take for the next message of an answer.
+pub(crate) const ANSWER_STEP_MAX: Duration = Duration::from_secs(20);
+/// Messages of one request, and entries of one acknowledgement.
+pub(crate) const BATCH_MAX: usize = 32;
+/// A shorter or longer poll is taken as these.
+pub(crate) const POLL_MIN: Duration = Duration::from_secs(5);
+pub(crate) const POLL_MAX: Duration = Duration::from_secs(20);
+pub(crate) const INVISIBLE_MIN: Duration = Duration::from_secs(10);
+pub(crate) const INVISIBLE_MAX: Duration = queue::limits::INVISIBLE_MAX;
+/// Where the consumer leaves it to the server.
+pub(crate) const INVISIBLE_OF_SERVER: Duration = Duration::from_secs(60);
+/// Characters of a message id that a client has made.
+pub(crate) const MESSAGE_ID_CHARS_MAX: usize = 64;
+pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;
+/// Addresses that a client may have dialled: they are given back to it.
+pub(crate) const ADDRESSES_MAX: usize = 16;
+/// How far the time of a signature may lie from the server's: one of the official clients signs its local time as if it were UTC.
+pub(crate) const SIGNATURE_SKEW: Duration = Duration::from_hours(24);
+/// Until a connection has said what it speaks, and for its TLS handshake.
+pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// A connection without a request by then is closed.
+pub(crate) const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);

@@ -1,0 +1,215 @@
+//! ReceiveMessage: a long poll, answered by a status, the messages, and the time of delivery.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
+use rocketmq_proto as wire;
+use rocketmq_proto::receive_message_response::Content;
+use rocketmq_proto::{Code, FilterExpression, FilterType, ReceiveMessageResponse, Status};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::answer::{Refusal, ok};
+use crate::connection::stopped;
+use crate::door::Caller;
+use crate::limits::{
+    ANSWER_STEP_MAX, ANSWER_UNIT, ANSWERS_UNITS_MAX, BATCH_MAX, INVISIBLE_MAX, INVISIBLE_MIN, INVISIBLE_OF_SERVER,
+    POLL_MAX, POLL_MIN,
+};
+use crate::message::{timestamp, to_wire};
+use crate::names;
+use crate::service::Shared;
+
+type Answers = ReceiverStream<Result<ReceiveMessageResponse, tonic::Status>>;
+
+/// What was handed out, and its place in memory until it is written.
+pub(crate) struct Received {
+    group: GroupName,
+    deliveries: Vec<Delivery>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Shared {
+    pub(crate) async fn receive(
+        &self,
+        caller: &Caller,
+        request: wire::ReceiveMessageRequest,
+    ) -> Result<Received, Refusal> {
+        let request = self.checked(caller, request)?;
+        let too_many = || Refusal::new(Code::TooManyRequests, "too many receives wait at the same time");
+        let _poll = self.polls.try_acquire().map_err(|_| too_many())?;
+        let (group, topic) = (request.group.clone(), request.topic.clone());
+        let mut stop = self.stop.clone();
+        let deliveries = tokio::select! {
+            deliveries = self.queue.receive(request) => deliveries?,
+            () = stopped(&mut stop) => Vec::new(),
+        };
+        // The right may have ended while it waited.
+        if !deliveries.is_empty() && !self.access.may_receive(&caller.key_id, topic.as_str()) {
+            self.give_back(deliveries).await;
+            return Err(Refusal::unknown_topic(topic.as_str()));
+        }
+        match self.place_for(&deliveries).await {
+            Some(place) => Ok(Received { group, deliveries, place }),
+            None => {
+                self.give_back(deliveries).await;
+                Err(Refusal::new(Code::TooManyRequests, "too many messages are being handed out at the same time"))
+            }
+        }
+    }
+
+    fn checked(&self, caller: &Caller, request: wire::ReceiveMessageRequest) -> Result<ReceiveRequest, Refusal> {
+        let group = names::group(request.group.as_ref())?;
+        let topic = names::topic(request.message_queue.as_ref().and_then(|queue| queue.topic.as_ref()))?;
+        if !self.access.may_receive(&caller.key_id, topic.as_str()) {
+            return Err(Refusal::unknown_topic(topic.as_str()));
+        }
+        let filter = filter(request.filter_expression)?;
+        let max = usize::try_from(request.batch_size).unwrap_or_default().min(BATCH_MAX);
+        let wait = request.long_polling_timeout.map_or(POLL_MAX, |wait| duration(&wait).unwrap_or_default());
+        let invisible = if request.auto_renew {
+            INVISIBLE_OF_SERVER
+        } else {
+            let invisible = request.invisible_duration.as_ref().and_then(duration);
+            let is_allowed = |invisible: &Duration| (INVISIBLE_MIN..=INVISIBLE_MAX).contains(invisible);
+            invisible.filter(is_allowed).ok_or_else(illegal_invisible)?
+        };
+        Ok(ReceiveRequest { group, topic, filter, max, wait: wait.clamp(POLL_MIN, POLL_MAX), invisible })
+    }
+
+    /// The place that their bodies take until they are written; no place for nothing.
+    async fn place_for(&self, deliveries: &[Delivery]) -> Option<Option<OwnedSemaphorePermit>> {
+        let bytes: usize = deliveries.iter().map(|delivery| delivery.message.body.len()).sum();
+        let units = bytes.div_ceil(ANSWER_UNIT).min(ANSWERS_UNITS_MAX);
+        if units == 0 {
+            return Some(None);
+        }
+        let permits = Arc::clone(&self.answers).acquire_many_owned(u32::try_from(units).ok()?);
+        let place = tokio::time::timeout(POLL_MIN, permits).await.ok()?.ok()?;
+        Some(Some(place))
+    }
+
+    /// They are handed out again at once.
+    async fn give_back(&self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            // One that was not given back comes again after its invisible time.
+            let _ = self.queue.change_invisible(delivery.receipt, Duration::ZERO).await;
+        }
+    }
+
+    /// The answer, written as fast as the consumer reads it. What it does not take comes again after its invisible time.
+    pub(crate) fn stream_of(&self, received: Result<Received, Refusal>) -> Answers {
+        let (answers, stream) = mpsc::channel(1);
+        let (status, messages, place) = match received {
+            Ok(Received { deliveries, .. }) if deliveries.is_empty() => (no_message(), Vec::new(), None),
+            Ok(Received { group, deliveries, place }) => {
+                let messages = deliveries.into_iter().map(|delivery| self.sealed(&group, delivery)).collect();
+                (ok(), messages, place)
+            }
+            Err(refusal) => (refusal.status(), Vec::new(), None),
+        };
+        tokio::spawn(async move {
+            let messages = messages.into_iter().map(|message| Content::Message(Box::new(message)));
+            let delivered = Content::DeliveryTimestamp(timestamp(now_ms()));
+            for content in status.map(Content::Status).into_iter().chain(messages).chain([delivered]) {
+                let answer = Ok(ReceiveMessageResponse { content: Some(content) });
+                if answers.send_timeout(answer, ANSWER_STEP_MAX).await.is_err() {
+                    break;
+                }
+            }
+            drop(place);
+        });
+        ReceiverStream::new(stream)
+    }
+
+    fn sealed(&self, group: &GroupName, delivery: Delivery) -> wire::Message {
+        let handle = self.handles.seal(&delivery.topic, group, &delivery.receipt);
+        to_wire(delivery, handle)
+    }
+
+    /// The topic and the group of a receipt, if the caller may receive there.
+    pub(crate) fn place_of(
+        &self,
+        caller: &Caller,
+        topic: Option<&wire::Resource>,
+        group: Option<&wire::Resource>,
+    ) -> Result<(TopicName, GroupName), Refusal> {
+        let (topic, group) = (names::topic(topic)?, names::group(group)?);
+        if self.access.may_receive(&caller.key_id, topic.as_str()) {
+            Ok((topic, group))
+        } else {
+            Err(Refusal::unknown_topic(topic.as_str()))
+        }
+    }
+}
+
+fn no_message() -> Option<Status> {
+    Some(Status { code: Code::MessageNotFound.into(), message: "there is no message for the group".to_owned() })
+}
+
+pub(crate) fn illegal_invisible() -> Refusal {
+    let (min, max) = (INVISIBLE_MIN.as_secs(), INVISIBLE_MAX.as_secs() / 3_600);
+    Refusal::new(Code::IllegalInvisibleTime, format!("the invisible time must be {min} s to {max} h"))
+}
+
+fn filter(expression: Option<FilterExpression>) -> Result<TagFilter, Refusal> {
+    let illegal = |words: &str| Err(Refusal::new(Code::IllegalFilterExpression, words));
+    let Some(FilterExpression { r#type, expression }) = expression else { return Ok(TagFilter::All) };
+    if !matches!(FilterType::try_from(r#type), Ok(FilterType::Unspecified | FilterType::Tag)) {
+        return illegal("filters by SQL are not served here: filter by tags");
+    }
+    match expression.trim() {
+        "" | "*" => Ok(TagFilter::All),
+        tags => {
+            let tags: BTreeSet<String> = tags.split("||").map(|tag| tag.trim().to_owned()).collect();
+            if tags.contains("") { illegal("a tag of the filter is empty") } else { Ok(TagFilter::Tags(tags)) }
+        }
+    }
+}
+
+/// `None`: it is negative.
+pub(crate) fn duration(wire: &wire::Duration) -> Option<Duration> {
+    let nanos = u32::try_from(wire.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    Some(Duration::new(u64::try_from(wire.seconds).ok()?, nanos))
+}
+
+/// By the system's clock, as a consumer knows it; nothing goes by it.
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_read_as_clients_write_them() {
+        let read = |r#type: FilterType, text: &str| {
+            filter(Some(FilterExpression { r#type: r#type.into(), expression: text.to_owned() }))
+        };
+        let tags = |tags: &[&str]| Ok(TagFilter::Tags(tags.iter().map(|tag| (*tag).to_owned()).collect()));
+        assert_eq!(filter(None), Ok(TagFilter::All));
+        for all in ["", "*", " * "] {
+            assert_eq!(read(FilterType::Tag, all), Ok(TagFilter::All));
+        }
+        assert_eq!(read(FilterType::Tag, "a||b c || d"), tags(&["a", "b c", "d"]));
+        assert_eq!(read(FilterType::Unspecified, "a"), tags(&["a"]));
+        for (r#type, text) in [(FilterType::Tag, "a||"), (FilterType::Tag, "||"), (FilterType::Sql, "a > 1")] {
+            assert_eq!(
+                read(r#type, text).map_err(|refusal| refusal.code),
+                Err(Code::IllegalFilterExpression),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_duration_that_is_none_is_not_taken_for_one() {
+        let read = |seconds, nanos| duration(&wire::Duration { seconds, nanos });
+        assert_eq!(read(1, 500_000_000), Some(Duration::from_millis(1_500)));
+        assert_eq!([read(-1, 0), read(0, -1), read(0, i32::MAX)], [None; 3]);
+    }
+}

@@ -1,0 +1,103 @@
+//! SendMessage: all messages of a request are checked before the first is stored.
+
+use queue::{Message, MessageId, SendError, TopicName};
+use rocketmq_proto as wire;
+use rocketmq_proto::{Code, SendResultEntry, Status};
+
+use crate::answer::{Refusal, ok};
+use crate::door::Caller;
+use crate::limits::BATCH_MAX;
+use crate::message::{SECOND_TOPIC, SHOWN_TOPIC, to_queue};
+use crate::names;
+use crate::service::Shared;
+
+/// Presence events of clients, which are the broker's to send.
+const STATUS_TOPIC: &str = "_MQTT";
+
+impl Shared {
+    pub(crate) async fn send(
+        &self,
+        caller: &Caller,
+        request: wire::SendMessageRequest,
+    ) -> Result<(Option<Status>, Vec<SendResultEntry>), Refusal> {
+        let topic = topic_of(&request.messages)?;
+        let may_stamp = self.access.may_stamp(&caller.key_id);
+        let mut outgoing = Vec::with_capacity(request.messages.len());
+        for message in request.messages {
+            let message = to_queue(message, may_stamp)?;
+            self.check_may_send(caller, &topic, &message, may_stamp)?;
+            outgoing.push(message);
+        }
+        let mut ids = Vec::with_capacity(outgoing.len());
+        let mut results = Vec::with_capacity(outgoing.len());
+        // In their order, and on their way to the disk together.
+        for message in outgoing {
+            ids.push(message.client_message_id.clone().unwrap_or_default());
+            results.push(self.queue.send_wait(&topic, message));
+        }
+        let mut entries = Vec::with_capacity(ids.len());
+        for (id, result) in ids.into_iter().zip(results) {
+            entries.push(entry(id, result.await));
+        }
+        Ok((whole(&entries), entries))
+    }
+
+    fn check_may_send(
+        &self,
+        caller: &Caller,
+        topic: &TopicName,
+        message: &Message,
+        may_stamp: bool,
+    ) -> Result<(), Refusal> {
+        let is_taken = names::takes_messages(topic) && (may_stamp || !topic.as_str().ends_with(STATUS_TOPIC));
+        let may_send = |(topic, second): (&str, &str)| self.access.may_send(&caller.key_id, topic, second);
+        let second = message.property(SECOND_TOPIC).unwrap_or_default();
+        let shown = message.property(SHOWN_TOPIC).map(|shown| shown_topic(topic, shown));
+        if is_taken && may_send((topic.as_str(), second)) && shown.is_none_or(may_send) {
+            return Ok(());
+        }
+        Err(Refusal::unknown_topic(topic.as_str()))
+    }
+}
+
+/// What its receivers are shown must be a topic that the sender may use, too.
+fn shown_topic<'a>(topic: &'a TopicName, shown: &'a str) -> (&'a str, &'a str) {
+    let slash = shown.find('/').unwrap_or(shown.len());
+    let (parent, second) = shown.split_at(slash);
+    if parent.is_empty() { (topic.as_str(), second) } else { (parent, second) }
+}
+
+fn topic_of(messages: &[wire::Message]) -> Result<TopicName, Refusal> {
+    let corrupted = |words: &str| Refusal::new(Code::MessageCorrupted, words);
+    let first = messages.first().ok_or_else(|| corrupted("the request has no message"))?;
+    if messages.len() > BATCH_MAX {
+        return Err(Refusal::new(Code::PayloadTooLarge, format!("send at most {BATCH_MAX} messages in one request")));
+    }
+    if messages.iter().any(|message| message.topic != first.topic) {
+        return Err(corrupted("the messages of one request must have one topic"));
+    }
+    names::topic(first.topic.as_ref())
+}
+
+fn entry(id: String, result: Result<MessageId, SendError>) -> SendResultEntry {
+    match result {
+        // Of a message that is part of no transaction the two ids are the same.
+        Ok(_) => {
+            SendResultEntry { status: ok(), transaction_id: id.clone(), message_id: id, ..SendResultEntry::default() }
+        }
+        Err(error) => {
+            SendResultEntry { status: Refusal::from(error).status(), message_id: id, ..SendResultEntry::default() }
+        }
+    }
+}
+
+/// That of the entries if they all have one code.
+fn whole(entries: &[SendResultEntry]) -> Option<Status> {
+    let first = entries.first()?.status.clone()?;
+    let is_same = |entry: &SendResultEntry| entry.status.as_ref().is_some_and(|status| status.code == first.code);
+    if entries.iter().all(is_same) { Some(first) } else { mixed() }
+}
+
+pub(crate) fn mixed() -> Option<Status> {
+    Some(Status { code: Code::MultipleResults.into(), message: "the entries have different results".to_owned() })
+}

@@ -1,0 +1,148 @@
+//! Telemetry: a client says what it is, and is told how it is to behave. The stream stays open for as long as the client lives.
+
+use rocketmq_proto::settings::PubSub;
+use rocketmq_proto::{
+    Code, Duration, ExponentialBackoff, Metric, RetryPolicy, Settings, Status, TelemetryCommand, retry_policy,
+    telemetry_command::Command,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::answer::ok;
+use crate::connection::stopped;
+use crate::door::TelemetryPlace;
+use crate::limits::{ANSWER_STEP_MAX, BATCH_MAX, POLL_MAX};
+
+type Commands = ReceiverStream<Result<TelemetryCommand, tonic::Status>>;
+
+const SENDS_PER_MESSAGE_MAX: i32 = 3;
+
+/// Answers each settings command, one after the other, until the client or the server ends.
+pub(crate) fn converse(
+    mut commands: Streaming<TelemetryCommand>,
+    place: Option<TelemetryPlace>,
+    mut stop: watch::Receiver<bool>,
+) -> Commands {
+    let (answers, stream) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let command = tokio::select! {
+                command = commands.message() => command,
+                () = answers.closed() => break,
+                () = stopped(&mut stop) => break,
+            };
+            // It has ended, or sent what is no command.
+            let Ok(Some(command)) = command else { break };
+            let Some(Command::Settings(settings)) = command.command else { continue };
+            let answer = Ok(answer(settings));
+            if answers.send_timeout(answer, ANSWER_STEP_MAX).await.is_err() {
+                break;
+            }
+        }
+        drop(place);
+    });
+    ReceiverStream::new(stream)
+}
+
+fn answer(settings: Settings) -> TelemetryCommand {
+    match filled(settings) {
+        Some(settings) => TelemetryCommand { status: ok(), command: Some(Command::Settings(settings)) },
+        None => {
+            let message = "the settings are neither of a producer nor of a consumer".to_owned();
+            let status = Some(Status { code: Code::UnrecognizedClientType.into(), message });
+            TelemetryCommand { status, command: None }
+        }
+    }
+}
+
+/// The client's own settings with what the server decides.
+fn filled(mut settings: Settings) -> Option<Settings> {
+    let backoff_policy = match settings.pub_sub.as_mut()? {
+        PubSub::Publishing(publishing) => {
+            publishing.max_body_size = i32::try_from(queue::limits::BODY_BYTES_MAX).unwrap_or(i32::MAX);
+            publishing.validate_message_type = true;
+            backoff(SENDS_PER_MESSAGE_MAX, 10, 1_000)
+        }
+        PubSub::Subscription(subscription) => {
+            subscription.fifo = Some(false);
+            subscription.receive_batch_size = i32::try_from(BATCH_MAX).ok();
+            // Where the client does not wish it: one that stops waits for its poll.
+            subscription.long_polling_timeout.get_or_insert_with(|| duration(POLL_MAX.as_millis()));
+            // One official client knows this form alone.
+            backoff(attempts_max(), 1_000, 7_200_000)
+        }
+    };
+    settings.backoff_policy = Some(backoff_policy);
+    settings.metric = Some(Metric::default());
+    Some(settings)
+}
+
+fn attempts_max() -> i32 {
+    i32::try_from(queue::GroupOptions::default().attempts_max).unwrap_or(i32::MAX)
+}
+
+fn backoff(max_attempts: i32, initial_ms: u128, max_ms: u128) -> RetryPolicy {
+    let (initial, max) = (Some(duration(initial_ms)), Some(duration(max_ms)));
+    let strategy = retry_policy::Strategy::ExponentialBackoff(ExponentialBackoff { initial, max, multiplier: 2.0 });
+    RetryPolicy { max_attempts, strategy: Some(strategy) }
+}
+
+fn duration(ms: u128) -> Duration {
+    let seconds = i64::try_from(ms / 1_000).unwrap_or(i64::MAX);
+    Duration { seconds, nanos: i32::try_from(ms % 1_000 * 1_000_000).unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::panic, clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use rocketmq_proto::{ClientType, Publishing, Resource, Subscription};
+
+    fn filled_of(client_type: ClientType, pub_sub: PubSub) -> Settings {
+        let settings = Settings { client_type: Some(client_type.into()), pub_sub: Some(pub_sub), ..Default::default() };
+        filled(settings).unwrap()
+    }
+
+    fn strategy(settings: &Settings) -> &ExponentialBackoff {
+        match settings.backoff_policy.as_ref().unwrap().strategy.as_ref().unwrap() {
+            retry_policy::Strategy::ExponentialBackoff(backoff) => backoff,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_producer_is_told_how_to_repeat_and_how_large_a_body_may_be() {
+        let topics = vec![Resource { name: "orders".to_owned(), ..Resource::default() }];
+        let publishing = PubSub::Publishing(Publishing { topics: topics.clone(), ..Default::default() });
+        let settings = filled_of(ClientType::Producer, publishing);
+        let expected = Publishing { topics, max_body_size: 4_194_304, validate_message_type: true };
+        assert_eq!(settings.pub_sub, Some(PubSub::Publishing(expected)));
+        assert_eq!(strategy(&settings).initial.unwrap(), Duration { seconds: 0, nanos: 10_000_000 });
+        assert_eq!(settings.metric, Some(Metric::default()));
+    }
+
+    #[test]
+    fn a_consumer_gets_the_form_of_backoff_that_all_clients_know() {
+        for (client_type, asked, poll_s) in
+            [(ClientType::PushConsumer, None, 20), (ClientType::SimpleConsumer, Some(5), 5)]
+        {
+            let long_polling_timeout = asked.map(|seconds| Duration { seconds, nanos: 0 });
+            let subscription = Subscription { long_polling_timeout, ..Default::default() };
+            let settings = filled_of(client_type, PubSub::Subscription(subscription));
+            assert_eq!(settings.backoff_policy.as_ref().unwrap().max_attempts, 16);
+            assert_eq!(strategy(&settings).initial.unwrap().seconds, 1);
+            let Some(PubSub::Subscription(subscription)) = settings.pub_sub else { panic!("not a subscription") };
+            assert_eq!((subscription.fifo, subscription.receive_batch_size), (Some(false), Some(32)));
+            assert_eq!(subscription.long_polling_timeout.unwrap().seconds, poll_s);
+        }
+    }
+
+    #[test]
+    fn settings_of_nobody_are_answered_too() {
+        let answer = answer(Settings::default());
+        assert_eq!(answer.status.unwrap().code, i32::from(Code::UnrecognizedClientType));
+        assert_eq!(answer.command, None);
+    }
+}

@@ -1,0 +1,103 @@
+// The official RocketMQ 5 client for Node.js against a real server.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import rocketmq from "rocketmq-client-nodejs";
+import { Server } from "../server.mjs";
+
+const { ConsumeResult, Producer, PushConsumer, SimpleConsumer } = rocketmq;
+
+let server;
+const open = [];
+/** Else it writes its log below the home of whoever runs the tests. */
+const silent = Object.fromEntries(["debug", "info", "warn", "error", "close"].map((level) => [level, () => {}]));
+
+before(async () => {
+  server = await Server.start(['queue.topics=["orders","pushed","shared"]', 'queue.groups=["shop","audit","push"]']);
+});
+
+after(async () => {
+  await Promise.all(open.map((client) => client.shutdown()));
+  await server?.stop();
+  // A push consumer that is shut down goes on asking, for ever.
+  setTimeout(() => process.exit(), 1_000).unref();
+});
+
+function options(more, key = JSON.parse(server.read("access-key"))) {
+  const sessionCredentials = { accessKey: key.key_id, accessSecret: key.secret };
+  return { endpoints: `127.0.0.1:${server.queue}`, namespace: "", logger: silent, sessionCredentials, ...more };
+}
+
+async function started(client) {
+  await client.startup();
+  open.push(client);
+  return client;
+}
+
+const producer = (topic) => started(new Producer(options({ topic })));
+const consumer = (consumerGroup, topic, tags = "*") => {
+  const subscriptions = new Map([[topic, tags]]);
+  return started(new SimpleConsumer(options({ consumerGroup, subscriptions, awaitDuration: 5_000 })));
+};
+
+test("a message arrives as it was sent, and once it is acknowledged it is over", async () => {
+  const [sender, shop] = [await producer("orders"), await consumer("shop", "orders")];
+  const properties = new Map([["colour", " red "], ["json", '{"😀":""}']]);
+  const body = Buffer.from([0, 255, 10]);
+  const receipt = await sender.send({ topic: "orders", tag: "new", keys: ["k1", "k2"], properties, body });
+  const [got, ...more] = await shop.receive(16, 10_000);
+  assert.deepEqual([got.messageId, got.tag, got.keys, more], [receipt.messageId, "new", ["k1", "k2"], []]);
+  assert.deepEqual([got.body, got.properties, got.deliveryAttempt, got.corrupted ?? false], [body, properties, 1, false]);
+  await shop.ack(got);
+  await sender.send({ topic: "orders", body: Buffer.from("next") });
+  const [next] = await shop.receive(16, 10_000);
+  assert.equal(next.body.toString(), "next");
+  await shop.ack(next);
+  await assert.rejects(shop.ack(next), /40013/);
+});
+
+test("a message comes again when its consumer says so", async () => {
+  const [sender, audit] = [await producer("orders"), await consumer("audit", "orders", "again")];
+  const { messageId } = await sender.send({ topic: "orders", tag: "again", body: Buffer.from("x") });
+  const [first] = await audit.receive(16, 10_000);
+  await audit.changeInvisibleDuration(first, 0);
+  const [second] = await audit.receive(16, 10_000);
+  assert.deepEqual([second.messageId, second.deliveryAttempt], [messageId, 2]);
+  await audit.ack(second);
+});
+
+test("a push consumer gets again what it could not process", async () => {
+  const seen = [];
+  const twice = new Promise((done) => {
+    const messageListener = {
+      async consume({ body, deliveryAttempt }) {
+        seen.push([body.toString(), deliveryAttempt]);
+        if (deliveryAttempt < 2) return ConsumeResult.FAILURE;
+        done();
+        return ConsumeResult.SUCCESS;
+      },
+    };
+    const subscriptions = new Map([["pushed", "*"]]);
+    started(new PushConsumer(options({ consumerGroup: "push", subscriptions, messageListener })));
+  });
+  await (await producer("pushed")).send({ topic: "pushed", body: Buffer.from("one") });
+  await twice;
+  assert.deepEqual(seen, [["one", 1], ["one", 2]]);
+});
+
+test("a forged terminal and a wrong secret are refused", async () => {
+  const key = await server.api("POST", "/api/v1/keys", { key: "plain", kind: "access", scopes: ["topics"] });
+  const plain = await started(new Producer(options({ topic: "shared" }, { key_id: key.key, secret: key.secret })));
+  for (const name of ["clientId", "convokeUser", "convokeArrivedMs"]) {
+    const properties = new Map([[name, "GID_dev@@@alice"]]);
+    await assert.rejects(plain.send({ topic: "shared", properties, body: Buffer.from("x") }), /40007/);
+  }
+  const wrong = new Producer(options({ topic: "shared" }, { key_id: "dev", secret: "wrong" }));
+  await assert.rejects(wrong.startup(), (error) => /Failed to fetch topic routes/.test(String(error)));
+  await wrong.shutdown();
+});
+
+test("a message of another type is refused by the client, which knows the topic's", async () => {
+  const sender = await producer("shared");
+  await assert.rejects(sender.send({ topic: "shared", messageGroup: "one", body: Buffer.from("x") }), /message.?type/i);
+});

@@ -1,0 +1,441 @@
+"""The official RocketMQ 5 client for Python, and raw requests of its protocol, against a real server."""
+
+import contextlib
+import datetime
+import hashlib
+import hmac
+import json
+import os
+import queue
+import socket
+import struct
+import tempfile
+import unittest
+
+# Where the client writes its log, whatever it is told.
+LOGS = tempfile.TemporaryDirectory(prefix="convoke-rocketmq-")
+os.environ["HOME"] = LOGS.name
+
+import grpc
+import paho.mqtt.client as paho
+from rocketmq import (
+    ClientConfiguration,
+    ConsumeResult,
+    Credentials,
+    FilterExpression,
+    Message,
+    MessageListener,
+    Producer,
+    PushConsumer,
+    SimpleConsumer,
+)
+from rocketmq.grpc_protocol import MessagingServiceStub, definition_pb2 as of, service_pb2 as wire
+from rocketmq.v5.exception import BadRequestException, NotFoundException
+
+from convoke_test import Terminal, request
+from server import Server
+
+WAIT_S = 30
+CODE = of.Code
+
+
+def message(topic, body=b"hello", **properties):
+    made = Message()
+    made.topic, made.body = topic, body
+    for name, value in properties.items():
+        made.add_property(name, value)
+    return made
+
+
+class Listener(MessageListener):
+    """Fails with what it sees for the first time as often as told."""
+
+    def __init__(self, failures=0):
+        self.seen, self.failures = queue.Queue(), failures
+
+    def consume(self, message):
+        self.seen.put((bytes(message.body), message.delivery_attempt))
+        return ConsumeResult.FAILURE if message.delivery_attempt <= self.failures else ConsumeResult.SUCCESS
+
+
+class Case(unittest.TestCase):
+    SETTINGS = {}
+
+    def setUp(self):
+        self.server = Server()
+        self.server.settings = {"queue.topics": '["orders","bills"]', "queue.groups": '["shop","audit"]'} | self.SETTINGS
+        self.server.start()
+        self.addCleanup(self.server.stop)
+        with open(os.path.join(self.server.data, "access-key")) as file:
+            key = json.load(file)
+        self.key = key["key_id"], key["secret"]
+
+    def configuration(self, key=None):
+        return ClientConfiguration(f"127.0.0.1:{self.server.queue}", Credentials(*(key or self.key)))
+
+    def started(self, client):
+        client.startup()
+        self.addCleanup(client.shutdown)
+        return client
+
+    def producer(self, *topics, key=None):
+        return self.started(Producer(self.configuration(key), topics))
+
+    def consumer(self, group="shop", topic="orders", tags="*", key=None):
+        subscription = {topic: FilterExpression(tags)}
+        return self.started(SimpleConsumer(self.configuration(key), group, subscription, await_duration=5))
+
+    def received(self, consumer, count=1):
+        found = []
+        while len(found) < count:
+            batch = consumer.receive(32, 10)
+            self.assertTrue(batch, f"nothing came after {found}")
+            found += batch
+        return found
+
+    def made_key(self, name, scopes):
+        made = self.server.api("keys", {"key": name, "kind": "access", "scopes": scopes})
+        return made["key"], made["secret"]
+
+    def refused(self, kind, code, call, *args):
+        with self.assertRaises(kind) as caught:
+            call(*args)
+        self.assertEqual(caught.exception.code, code, caught.exception)
+        return str(caught.exception)
+
+
+class Clients(Case):
+    def test_a_message_arrives_as_it_was_sent_and_once_it_is_acknowledged_it_is_over(self):
+        producer, consumer = self.producer("orders"), self.consumer()
+        sent = message("orders", b"\x00\xff body", colour=" red ", json='{"😀": ""}')
+        sent.tag, sent.keys = "new tag", "k1"
+        receipt = producer.send(sent)
+        (got,) = self.received(consumer)
+        self.assertEqual((got.message_id, got.topic, bytes(got.body)), (receipt.message_id, "orders", b"\x00\xff body"))
+        self.assertEqual((got.tag, got.keys, got.properties), ("new tag", {"k1"}, {"colour": " red ", "json": '{"😀": ""}'}))
+        self.assertEqual((got.delivery_attempt, got.corrupted), (1, False))
+        consumer.ack(got)
+        self.refused(BadRequestException, CODE.INVALID_RECEIPT_HANDLE, consumer.ack, got)
+        producer.send(message("orders", b"next"))
+        (following,) = self.received(consumer)
+        self.assertEqual(bytes(following.body), b"next")
+
+    def test_each_group_gets_each_message_and_a_tag_leaves_the_others_out(self):
+        producer = self.producer("orders")
+        for number, tag in enumerate(["a", "b", "c"]):
+            sent = message("orders", b"%d" % number)
+            sent.tag = tag
+            producer.send(sent)
+        everything = self.received(self.consumer("audit"), 3)
+        self.assertEqual([bytes(got.body) for got in everything], [b"0", b"1", b"2"])
+        some = self.received(self.consumer("shop", tags="a || c"), 2)
+        self.assertEqual([got.tag for got in some], ["a", "c"])
+
+    def test_a_message_comes_again_at_once_when_its_consumer_says_so_and_its_old_receipt_is_void(self):
+        self.producer("orders").send(message("orders"))
+        consumer = self.consumer()
+        (first,) = self.received(consumer)
+        old = first.receipt_handle
+        consumer.change_invisible_duration(first, 0)
+        (second,) = self.received(consumer)
+        self.assertEqual((second.message_id, second.delivery_attempt), (first.message_id, 2))
+        first.receipt_handle = old
+        self.refused(BadRequestException, CODE.INVALID_RECEIPT_HANDLE, consumer.ack, first)
+        consumer.ack(second)
+
+    def test_a_push_consumer_gets_again_what_it_could_not_process(self):
+        listener = Listener(failures=1)
+        consumer = PushConsumer(self.configuration(), "shop", listener, {"orders": FilterExpression()})
+        self.started(consumer)
+        producer = self.producer("orders")
+        producer.send(message("orders", b"one"))
+        seen = [listener.seen.get(timeout=WAIT_S) for _ in range(2)]
+        self.assertEqual(seen, [(b"one", 1), (b"one", 2)])
+
+    def test_what_was_sent_survives_a_kill_and_a_receipt_does_not(self):
+        producer, consumer = self.producer("orders"), self.consumer()
+        receipts = [producer.send(message("orders", b"%d" % number)) for number in range(20)]
+        (first, *_) = self.received(consumer)
+        self.server.kill()
+        self.server.start()
+        self.refused(BadRequestException, CODE.INVALID_RECEIPT_HANDLE, consumer.ack, first)
+        again = self.received(consumer, len(receipts))
+        self.assertEqual({got.message_id for got in again}, {receipt.message_id for receipt in receipts})
+
+    def test_the_same_port_speaks_tls(self):
+        with open(self.server.ca, "rb") as file:
+            credentials = grpc.ssl_channel_credentials(file.read())
+        with grpc.secure_channel(f"localhost:{self.server.queue}", credentials) as channel:
+            raw = Raw(self, MessagingServiceStub(channel))
+            self.assertEqual(raw.send([raw.message("orders")]).status.code, CODE.OK)
+
+
+class Bridge(Case):
+    def test_a_service_sees_who_has_published_and_reaches_a_terminal(self):
+        alice = self.server.register("alice", "phone")
+        terminal = Terminal(alice["client_id"], alice["username"], alice["password"], paho.MQTTv5)
+        terminal.connect(self.server.mqtt)
+        self.addCleanup(terminal.close)
+        self.server.api("topics", {"topic": "shop-up", "rule": "to_queue"})
+        self.server.api("topics", {"topic": "shop-down", "rule": "from_queue"})
+        self.server.api("grants", {"group": "GID_dev", "topic": "shop-up", "rights": ["publish"]})
+        terminal.publish("shop-up/buy", b"pear")
+        (got,) = self.received(self.consumer(topic="shop-up"))
+        self.assertEqual(bytes(got.body), b"pear")
+        self.assertEqual(got.properties["clientId"], alice["client_id"])
+        self.assertEqual(got.properties["convokeUser"], "alice")
+        self.assertEqual(got.properties["mqttSecondTopic"], "/buy")
+        producer = self.producer("shop-down")
+        producer.send(message("shop-down", b"sold", mqttSecondTopic=f"/p2p/{alice['client_id']}/sold"))
+        answer = terminal.message()
+        self.assertEqual((answer.topic, answer.payload), (f"shop-down/p2p/{alice['client_id']}/sold", b"sold"))
+
+
+class Permissions(Case):
+    def test_a_forged_terminal_is_refused(self):
+        key = self.made_key("plain", ["topics"])
+        producer = self.producer("orders", "meeting-up", key=key)
+        alice = self.server.register("alice", "phone")["client_id"]
+        for name in ("clientId", "convokeUser", "convokeArrivedMs"):
+            forged = message("meeting-up", request("state").encode(), **{name: alice})
+            words = self.refused(BadRequestException, CODE.ILLEGAL_MESSAGE_PROPERTY_KEY, producer.send, forged)
+            self.assertIn("stamps", words)
+        # That a terminal is there is told by the broker.
+        self.refused(NotFoundException, CODE.TOPIC_NOT_FOUND, producer.send, message("GID_dev_MQTT", b"{}"))
+        stamps = self.made_key("stamps", ["topics", "stamps"])
+        self.producer("orders", key=stamps).send(message("orders", clientId=alice))
+        (got,) = self.received(self.consumer())
+        self.assertEqual(got.properties, {"clientId": alice})
+
+    def test_who_has_not_signed_learns_nothing(self):
+        with self.assertRaisesRegex(Exception, "failed to fetch topic:orders route"):
+            self.producer("orders", key=("dev", "wrong")).send(message("orders"))
+        for key in (("dev", "wrong"), ("nobody", "wrong"), ("", ""), None):
+            raw = self.enterContext(Raw.opened(self, key=key))
+            for answer in (raw.route("orders"), raw.send([raw.message("orders")]), raw.receive()[0]):
+                self.assertEqual(answer.status.code, CODE.UNAUTHORIZED)
+
+    def test_unknown_and_forbidden_look_alike(self):
+        key = self.made_key("narrow", ["topics"])
+        self.server.api("topics", {"topic": "mine-up", "rule": "both"})
+        self.server.api("topics", {"topic": "theirs", "rule": "both"})
+        self.server.api("grants", {"key": "narrow", "topic": "mine-up", "rights": ["publish"]})
+        raw = self.enterContext(Raw.opened(self, key=key))
+        self.assertEqual(raw.send([raw.message("mine-up")]).status.code, CODE.OK)
+        answers = []
+        for topic in ("orders", "theirs", "nowhere", "%DLQ%shop"):
+            for answer in (raw.route(topic), raw.send([raw.message(topic)]), raw.receive(topic=topic)[0]):
+                answers.append((answer.status.code, answer.status.message.replace(topic, "…")))
+        # To publish was granted, to receive was not; nor what a terminal is shown as another topic.
+        answers += [(raw.receive(topic="mine-up")[0].status.code, answers[0][1])]
+        shown = raw.message("mine-up", mqttRealTopic="ring-down/p2p/GID_dev@@@x")
+        answers += [(raw.send([shown]).status.code, answers[0][1])]
+        p2p = raw.message("mine-up", mqttSecondTopic="/p2p/GID_dev@@@x")
+        answers += [(raw.send([p2p]).status.code, answers[0][1])]
+        self.assertEqual(set(answers), {(CODE.TOPIC_NOT_FOUND, answers[0][1])})
+
+    def test_the_messages_of_the_services_inside_are_not_taken_away_from_them(self):
+        raw = self.enterContext(Raw.opened(self))
+        for group in ("convoke-meeting", "convoke-broker", "nobody"):
+            (answer, *_) = raw.receive(group=group, topic="meeting-up")
+            self.assertEqual(answer.status.code, CODE.CONSUMER_GROUP_NOT_FOUND)
+        self.assertEqual(raw.send([raw.message("%DLQ%shop")]).status.code, CODE.TOPIC_NOT_FOUND)
+
+    def test_a_key_that_is_removed_while_it_waits_gets_nothing(self):
+        raw = self.enterContext(Raw.opened(self, key=self.made_key("leaver", ["topics"])))
+        waiting = raw.begin_receive()
+        self.server.api("keys/leaver", None, method="DELETE")
+        self.producer("orders").send(message("orders"))
+        (answer, *_) = list(waiting)
+        self.assertIn(answer.status.code, (CODE.TOPIC_NOT_FOUND, CODE.UNAUTHORIZED))
+        (got,) = self.received(self.consumer())
+        self.assertEqual(bytes(got.body), b"hello")
+
+    def test_a_receipt_is_good_for_its_group_alone(self):
+        raw = self.enterContext(Raw.opened(self))
+        raw.send([raw.message("orders")])
+        handle = next(answer.message for answer in raw.receive() if answer.HasField("message")).system_properties.receipt_handle
+        self.assertEqual(raw.ack(handle, group="audit").status.code, CODE.INVALID_RECEIPT_HANDLE)
+        self.assertEqual(raw.ack(handle, topic="bills").status.code, CODE.INVALID_RECEIPT_HANDLE)
+        guessed = handle.rsplit(".", 1)[0]
+        self.assertEqual(raw.ack(guessed).status.code, CODE.INVALID_RECEIPT_HANDLE)
+        self.assertEqual(raw.ack(handle).status.code, CODE.OK)
+
+
+class InClear(Case):
+    SETTINGS = {"queue.plaintext": "never"}
+
+    def test_a_request_in_clear_is_told_that_it_needs_tls(self):
+        raw = self.enterContext(Raw.opened(self))
+        answer = raw.route("orders")
+        self.assertEqual(answer.status.code, CODE.FORBIDDEN)
+        self.assertIn("TLS", answer.status.message)
+
+
+class Limits(Case):
+    def setUp(self):
+        super().setUp()
+        self.raw = self.enterContext(Raw.opened(self))
+
+    def sent(self, *messages):
+        return self.raw.send(list(messages)).status.code
+
+    def test_what_may_not_be_sent_has_its_code(self):
+        raw = self.raw
+        self.assertEqual(self.sent(raw.message("orders", body=b"x" * (4 << 20))), CODE.OK)
+        self.assertEqual(self.sent(raw.message("orders", body=b"x" * ((4 << 20) + 1))), CODE.MESSAGE_BODY_TOO_LARGE)
+        self.assertEqual(self.sent(raw.message("orders", body=b"")), CODE.MESSAGE_BODY_EMPTY)
+        self.assertEqual(self.sent(), CODE.MESSAGE_CORRUPTED)
+        self.assertEqual(self.sent(raw.message("orders"), raw.message("bills")), CODE.MESSAGE_CORRUPTED)
+        self.assertEqual(self.sent(*[raw.message("orders")] * 33), CODE.PAYLOAD_TOO_LARGE)
+        self.assertEqual(self.sent(raw.message("orders", big="x" * 17_000)), CODE.MESSAGE_PROPERTIES_TOO_LARGE)
+        self.assertEqual(self.sent(raw.message("orders", KEYS="x")), CODE.ILLEGAL_MESSAGE_PROPERTY_KEY)
+        self.assertEqual(self.sent(raw.message("a b")), CODE.ILLEGAL_TOPIC)
+        fifo = raw.message("orders")
+        fifo.system_properties.message_group = "one"
+        self.assertEqual(self.sent(fifo), CODE.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE)
+        nameless = raw.message("orders")
+        nameless.system_properties.message_id = ""
+        self.assertEqual(self.sent(nameless), CODE.ILLEGAL_MESSAGE_ID)
+
+    def test_a_batch_has_an_entry_for_each_message(self):
+        answer = self.raw.send([self.raw.message("orders", body=b"%d" % number) for number in range(32)])
+        self.assertEqual([entry.status.code for entry in answer.entries], [CODE.OK] * 32)
+        got = [answer.message.body for answer in self.raw.receive(batch_size=40) if answer.HasField("message")]
+        self.assertEqual(got, [b"%d" % number for number in range(32)])
+
+    def test_a_poll_says_what_is_wrong_with_it_in_the_order_of_rocketmq(self):
+        for seconds in (9, 12 * 3600 + 1, -1):
+            self.assertEqual(self.raw.receive(invisible_s=seconds)[0].status.code, CODE.ILLEGAL_INVISIBLE_TIME)
+        answers = self.raw.receive(filter=of.FilterExpression(type=of.FilterType.SQL, expression="a > 1"))
+        self.assertEqual(answers[0].status.code, CODE.ILLEGAL_FILTER_EXPRESSION)
+        self.assertEqual([answer.WhichOneof("content") for answer in answers], ["status", "delivery_timestamp"])
+        empty = self.raw.receive(poll_s=1)
+        self.assertEqual(empty[0].status.code, CODE.MESSAGE_NOT_FOUND)
+        self.raw.send([self.raw.message("orders")])
+        found = [answer.WhichOneof("content") for answer in self.raw.receive()]
+        self.assertEqual(found, ["status", "message", "delivery_timestamp"])
+
+    def test_what_is_not_served_says_so(self):
+        stub, metadata = self.raw.stub, self.raw.metadata()
+        for call, asked in (
+            (stub.PullMessage, wire.PullMessageRequest()),
+            (stub.QueryOffset, wire.QueryOffsetRequest()),
+            (stub.UpdateOffset, wire.UpdateOffsetRequest()),
+            (stub.GetOffset, wire.GetOffsetRequest()),
+        ):
+            with self.assertRaises(grpc.RpcError) as caught:
+                answer = call(asked, metadata=metadata)
+                list(answer) if hasattr(answer, "__iter__") else None
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+        for call, asked in (
+            (stub.EndTransaction, wire.EndTransactionRequest()),
+            (stub.RecallMessage, wire.RecallMessageRequest()),
+        ):
+            self.assertEqual(call(asked, metadata=metadata).status.code, CODE.NOT_IMPLEMENTED)
+
+    def test_hostile_bytes_end_a_request_and_nothing_else(self):
+        path = "/apache.rocketmq.v2.MessagingService/"
+        for method in ("SendMessage", "ReceiveMessage", "AckMessage", "QueryRoute"):
+            call = self.raw.channel.unary_unary(path + method)
+            for garbage in (b"\xff" * 64, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x80" * 2_000):
+                with self.assertRaises(grpc.RpcError):
+                    call(garbage, metadata=self.raw.metadata())
+        too_large = self.raw.channel.unary_unary(path + "AckMessage")
+        with self.assertRaises(grpc.RpcError):
+            too_large(b"\x0a" + b"\xff\xff\x3f" + b"x" * 1_048_575, metadata=self.raw.metadata())
+        self.assertEqual(self.sent(self.raw.message("orders")), CODE.OK)
+
+    def test_the_telemetry_of_one_connection_is_bounded(self):
+        streams = [self.raw.stub.Telemetry(iter([self.raw.settings()]), metadata=self.raw.metadata()) for _ in range(16)]
+        for stream in streams:
+            self.assertEqual(next(stream).status.code, CODE.OK)
+        # The requests of these have ended, and with them the streams, one after the other.
+        for stream in streams:
+            self.assertEqual(list(stream), [])
+        (answer,) = self.raw.stub.Telemetry(iter([self.raw.settings()]), metadata=self.raw.metadata())
+        self.assertEqual(answer.settings.publishing.max_body_size, 4 << 20)
+
+    def test_the_first_bytes_of_the_older_protocol_are_answered(self):
+        header = json.dumps({"code": 105, "opaque": 77, "serializeTypeCurrentRPC": "JSON"}).encode()
+        with socket.create_connection(("127.0.0.1", self.server.queue)) as old:
+            old.sendall(struct.pack(">II", 4 + len(header), len(header)) + header)
+            said = b"".join(iter(lambda: old.recv(4096), b""))
+        answer = json.loads(said[8:])
+        self.assertEqual((answer["opaque"], answer["flag"]), (77, 1))
+        self.assertIn("RocketMQ 5 gRPC", answer["remark"])
+
+    def test_a_connection_that_speaks_something_else_is_closed(self):
+        for said in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01garbage", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"\x00" * 8):
+            with socket.create_connection(("127.0.0.1", self.server.queue)) as other:
+                other.sendall(said)
+                with contextlib.suppress(ConnectionError):
+                    while other.recv(4096):
+                        pass
+        self.assertEqual(self.sent(self.raw.message("orders")), CODE.OK)
+
+
+class Raw:
+    """Requests as they are on the wire, signed by hand."""
+
+    def __init__(self, case, stub, key=(), channel=None):
+        self.stub, self.channel = stub, channel
+        self.key = case.key if key == () else key
+        self.numbers = iter(range(1_000_000))
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, case, key=()):
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        with grpc.insecure_channel(f"127.0.0.1:{case.server.queue}", options) as channel:
+            yield cls(case, MessagingServiceStub(channel), key, channel)
+
+    def metadata(self):
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        given = [("x-mq-client-id", "raw"), ("x-mq-date-time", now)]
+        if self.key is None:
+            return given
+        key_id, secret = self.key
+        tag = hmac.new(secret.encode(), now.encode(), hashlib.sha1).hexdigest()
+        signed = f"MQv2-HMAC-SHA1 Credential={key_id}, SignedHeaders=x-mq-date-time, Signature={tag}"
+        return [*given, ("authorization", signed)]
+
+    def message(self, topic, body=b"hello", **properties):
+        system = of.SystemProperties(message_id=f"01{next(self.numbers):032d}", message_type=of.MessageType.NORMAL)
+        return of.Message(topic=of.Resource(name=topic), body=body, user_properties=properties, system_properties=system)
+
+    def settings(self):
+        publishing = of.Publishing(topics=[of.Resource(name="orders")])
+        settings = of.Settings(client_type=of.ClientType.PRODUCER, publishing=publishing)
+        return wire.TelemetryCommand(settings=settings)
+
+    def send(self, messages):
+        return self.stub.SendMessage(wire.SendMessageRequest(messages=messages), metadata=self.metadata())
+
+    def route(self, topic):
+        endpoints = of.Endpoints(scheme=of.AddressScheme.IPv4, addresses=[of.Address(host="127.0.0.1", port=1)])
+        asked = wire.QueryRouteRequest(topic=of.Resource(name=topic), endpoints=endpoints)
+        return self.stub.QueryRoute(asked, metadata=self.metadata())
+
+    def begin_receive(self, group="shop", topic="orders", invisible_s=10, batch_size=32, poll_s=20, filter=None):
+        asked = wire.ReceiveMessageRequest(
+            group=of.Resource(name=group),
+            message_queue=of.MessageQueue(topic=of.Resource(name=topic), id=-1),
+            filter_expression=filter,
+            batch_size=batch_size,
+        )
+        asked.invisible_duration.seconds = invisible_s
+        asked.long_polling_timeout.seconds = poll_s
+        return self.stub.ReceiveMessage(asked, metadata=self.metadata())
+
+    def receive(self, **options):
+        return list(self.begin_receive(**options))
+
+    def ack(self, handle, group="shop", topic="orders"):
+        asked = wire.AckMessageRequest(group=of.Resource(name=group), topic=of.Resource(name=topic))
+        asked.entries.add(message_id="x", receipt_handle=handle)
+        return self.stub.AckMessage(asked, metadata=self.metadata())
+
+
+if __name__ == "__main__":
+    unittest.main()
