@@ -322,7 +322,7 @@ impl Access {
         }
     }
 
-    /// Rights at parent topics of the program's own that no device may be granted.
+    /// Rights at parent topics of the program's own that no device may be granted, and no token gives.
     #[must_use]
     pub fn never_granted_to_devices(&self, parent: &str) -> Rights {
         let closed = self.config.closed.iter().find(|(closed, _)| *closed == parent);

@@ -1,6 +1,7 @@
 //! `<parent>/p2p/<clientId>[/more]`: to one client id, without a subscription.
 
 use super::names::{ClientId, check_parent};
+use catalog::Right;
 
 /// Level 2 of a P2P topic; a reserved word.
 pub(super) const P2P: &str = "p2p";
@@ -25,6 +26,11 @@ impl<'a> P2pTopic<'a> {
         };
         check_parent(parent).ok()?;
         Some(Self { parent, receiver: ClientId::parse(receiver).ok()?, more })
+    }
+
+    /// The right to publish there: P2P is one of its own.
+    pub fn right_at(topic: &str) -> Right {
+        if Self::is_p2p(topic) { Right::P2p } else { Right::Publish }
     }
 
     /// Level 2 is the reserved word, whatever follows.

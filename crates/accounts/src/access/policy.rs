@@ -90,8 +90,7 @@ impl Access {
     }
 
     fn granted_to_publish(&self, who: &Identity, parent: &str, topic: &str) -> Result<(), PublishRefusal> {
-        let right = if P2pTopic::is_p2p(topic) { Right::P2p } else { Right::Publish };
-        let granted = self.rule_of(parent).is_some() && self.is_granted(who, parent, right);
+        let granted = self.rule_of(parent).is_some() && self.is_granted(who, parent, P2pTopic::right_at(topic));
         if granted { Ok(()) } else { Err(PublishRefusal::NotGranted) }
     }
 

@@ -1,8 +1,9 @@
 //! Which tokens are good by the rules of now, and what their holders may do.
 
-use super::Access;
-use crate::token::{Token, TokenError, TokenHolder, TokenKey};
-use catalog::{Key, KeyKind, Scope};
+use super::policy::first_level;
+use super::{Access, P2pTopic};
+use crate::token::{Token, TokenError, TokenHolder, TokenKey, TokenType};
+use catalog::{Key, KeyKind, Right, Scope};
 
 impl Access {
     /// The key that signs; `None`: this instance has no tokens.
@@ -60,12 +61,27 @@ impl Access {
         (is_of_instance && key.created_at_ms == applicant.made_ms).then_some(key)
     }
 
+    /// A right that a token would give at a topic of calls, and that no client has there; `None`: it may name the resource.
+    #[must_use]
+    pub fn closed_to_token(&self, token_type: TokenType, resource: &str) -> Option<Right> {
+        let publishes = token_type.writes().then(|| P2pTopic::right_at(resource));
+        let subscribes = token_type.reads().then_some(Right::Subscribe);
+        publishes.into_iter().chain(subscribes).find(|right| self.is_closed(resource, *right))
+    }
+
+    /// Also to tokens that are older than the topic is closed.
+    fn is_closed(&self, topic: &str, right: Right) -> bool {
+        self.never_granted_to_devices(first_level(topic)).allow(right)
+    }
+
     pub(super) fn holder_may_write(&self, holder: &TokenHolder, topic: &str) -> bool {
-        self.good_tokens(holder).any(|token| token.token_type.writes() && token.names_topic(topic))
+        let is_open = !self.is_closed(topic, P2pTopic::right_at(topic));
+        is_open && self.good_tokens(holder).any(|token| token.token_type.writes() && token.names_topic(topic))
     }
 
     pub(super) fn holder_may_read(&self, holder: &TokenHolder, filter: &str) -> bool {
-        self.good_tokens(holder).any(|token| token.token_type.reads() && token.covers_filter(filter))
+        let is_open = !self.is_closed(filter, Right::Subscribe);
+        is_open && self.good_tokens(holder).any(|token| token.token_type.reads() && token.covers_filter(filter))
     }
 
     fn good_tokens<'a>(&'a self, holder: &'a TokenHolder) -> impl Iterator<Item = &'a Token> {

@@ -311,8 +311,7 @@ fn decide(access: &Access, who: &Identity, action: Action, topic: &str) -> TestA
         return TestAnswer { allowed: false, why };
     }
     let right = match action {
-        Action::Publish if P2pTopic::is_p2p(topic) => Right::P2p,
-        Action::Publish => Right::Publish,
+        Action::Publish => P2pTopic::right_at(topic),
         Action::Subscribe => Right::Subscribe,
     };
     let refused = match action {

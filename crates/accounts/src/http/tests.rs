@@ -86,7 +86,10 @@ impl World {
             AccessConfig {
                 token_key: Some(token_key()),
                 issuers: jwts::issuers(),
-                closed: vec![("ring-down", Rights::parse("publish subscribe p2p").unwrap())],
+                closed: vec![
+                    ("ring-down", Rights::parse("publish subscribe p2p").unwrap()),
+                    ("ring-up", Rights::parse("subscribe p2p").unwrap()),
+                ],
                 client_authority: Some(certificates::authority()),
                 ..AccessConfig::default()
             },

@@ -247,7 +247,7 @@ impl Api {
         let Wish { token_type, resources, expires_at_ms, client_id } = wish;
         let now_ms = self.now_ms();
         let (applicant, key_ends_ms) = self.applicant(actor)?;
-        let resources = self.checked_resources(resources)?;
+        let resources = self.checked_resources(token_type, resources)?;
         if expires_at_ms.saturating_add(CLOCKS_APART_MS) < now_ms + VALID_MS_MIN {
             let words =
                 format!("expires_at_ms must lie 60 s to 30 days ahead, in milliseconds since 1970; now is {now_ms}");
@@ -281,7 +281,7 @@ impl Api {
         Ok((Applicant::key(key_id.clone(), key.created_at_ms), key.expires_at_ms))
     }
 
-    fn checked_resources(&self, mut resources: Vec<String>) -> Result<Vec<String>, Problem> {
+    fn checked_resources(&self, token_type: TokenType, mut resources: Vec<String>) -> Result<Vec<String>, Problem> {
         if !(1..=RESOURCES_MAX).contains(&resources.len()) {
             return Err(invalid("a token names 1 to 100 topics; apply for several, or use wildcards"));
         }
@@ -292,6 +292,14 @@ impl Api {
             let parent = resource.split('/').next().unwrap_or(resource);
             if access.rule_of(parent).is_none() {
                 return Err(named(&"its parent topic does not exist; create that first"));
+            }
+            if let Some(right) = access.closed_to_token(token_type, resource) {
+                let words = format!(
+                    "{parent} carries the signals of calls, and no token gives the right {} there: others could be rung in \
+                     anybody's name, or be listened to; take another parent topic",
+                    right.name()
+                );
+                return Err(named(&words));
             }
         }
         resources.sort_unstable();

@@ -41,6 +41,33 @@ fn wish(client_id: Option<&str>) -> Value {
 }
 
 #[tokio::test]
+async fn no_token_opens_what_is_closed_to_devices() {
+    let world = World::with_topics().await;
+    world.create("/api/v1/topics", json!({ "topic": "ring-down", "rule": "from_queue" })).await;
+    world.create("/api/v1/topics", json!({ "topic": "ring-up", "rule": "to_queue" })).await;
+    let table = [
+        ("R", "ring-down/#", "right subscribe"),
+        ("R", "ring-down", "right subscribe"),
+        ("W", "ring-down/call", "right publish"),
+        ("W", "ring-down/p2p/+/invitation", "right p2p"),
+        ("RW", "ring-down/p2p/GID_dev@@@d", "right p2p"),
+        // What is published there goes to the service; nobody is heard there, or reached.
+        ("R", "ring-up/#", "right subscribe"),
+        ("RW", "ring-up/create", "right subscribe"),
+        ("W", "ring-up/p2p/#", "right p2p"),
+    ];
+    for (actions, resource, words) in table {
+        let resources = json!(["chat/a", resource]);
+        let body = json!({ "actions": actions, "resources": resources, "expires_at_ms": START_MS + 60_000 });
+        let refused = world.token(KEY, body).await;
+        assert_eq!(refused.refused(), (400, "invalid_token"), "{actions} {resource}");
+        assert!(refused.text("detail").contains(words), "{actions} {resource}: {}", refused.text("detail"));
+    }
+    let body = json!({ "actions": "W", "resources": ["ring-up/#"], "expires_at_ms": START_MS + 60_000 });
+    assert_eq!(world.token(KEY, body).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_token_of_the_api_logs_its_client_in_until_it_ends_or_is_revoked() {
     let world = World::with_topics().await;
     let secret = world.key("app", "access", &["topics"]).await;

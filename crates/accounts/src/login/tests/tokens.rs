@@ -3,7 +3,7 @@
 use super::*;
 use crate::access::{PublishRefusal, SubscribeRefusal, is_account_of_tokens};
 use crate::token::{Applicant, Token, TokenKey, TokenType};
-use catalog::{KeyKind, ParentTopic, Rule, Scope, Scopes};
+use catalog::{KeyKind, ParentTopic, Rights, Rule, Scope, Scopes};
 use uuid::Uuid;
 
 const NAME: &str = "Token|app|mqtt-test-01";
@@ -64,6 +64,27 @@ fn log_in(access: &Access, name: &str, password: &str, device: Option<&Device>) 
     match begin(access, CLIENT, Some(name), Some(password.as_bytes())) {
         LoginStep::Decided(decided) => decided.map(|login| login.identity),
         LoginStep::NeedsDevice(pending) => pending.finish(device, |at_ms| at_ms <= NOW).map(|login| login.identity),
+    }
+}
+
+#[test]
+fn a_token_that_is_older_than_its_topic_is_closed_opens_nothing_there() {
+    let [up, all] = ["subscribe p2p", "publish subscribe p2p"].map(|rights| Rights::parse(rights).unwrap());
+    let instance = "mqtt-test-01".to_owned();
+    let closed = AccessConfig { instance, closed: vec![("news", up), ("chat", all)], ..AccessConfig::default() };
+    let (open, closed) = (access_of(rules()), Access::new(closed, rules()));
+    let who = in_with(&[token(TokenType::ReadWrite, &["news/#", "news/p2p/+", "chat/#"])]);
+    let p2p = "news/p2p/GID_Test@@@0001";
+    for topic in ["news/a", p2p, "chat/a"] {
+        assert_eq!(open.may_publish(&who, topic), Ok(()), "{topic}");
+    }
+    for filter in ["news/#", "chat/a"] {
+        assert_eq!(open.may_subscribe(&who, filter), Ok(()), "{filter}");
+        assert_eq!(closed.may_subscribe(&who, filter), Err(SubscribeRefusal::NotInToken), "{filter}");
+    }
+    assert_eq!(closed.may_publish(&who, "news/a"), Ok(()));
+    for topic in [p2p, "chat/a"] {
+        assert_eq!(closed.may_publish(&who, topic), Err(PublishRefusal::NotInToken), "{topic}");
     }
 }
 
