@@ -134,8 +134,17 @@ pub struct AccessConfig {
     pub client_authority: Option<ClientAuthority>,
     /// The name of the owner's key, which is derived from its secret: tokens that another one has applied for are void.
     pub owner_key: String,
-    /// Parent topics of the program's own, with what no device may be granted there.
-    pub closed: Vec<(&'static str, Rights)>,
+    pub calls: Vec<TopicOfCalls>,
+}
+
+/// A parent topic of the program's own, which carries the signals of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicOfCalls {
+    pub parent: &'static str,
+    /// Without it there are no calls. `None`: this program makes none, and it may have any.
+    pub rule: Option<Rule>,
+    /// What no device may be granted there.
+    pub closed: Rights,
 }
 
 impl Default for AccessConfig {
@@ -147,7 +156,7 @@ impl Default for AccessConfig {
             issuers: Issuers::default(),
             client_authority: None,
             owner_key: String::new(),
-            closed: Vec::new(),
+            calls: Vec::new(),
         }
     }
 }
@@ -322,11 +331,15 @@ impl Access {
         }
     }
 
+    #[must_use]
+    pub fn topic_of_calls(&self, parent: &str) -> Option<&TopicOfCalls> {
+        self.config.calls.iter().find(|topic| topic.parent == parent)
+    }
+
     /// Rights at parent topics of the program's own that no device may be granted, and no token gives.
     #[must_use]
     pub fn never_granted_to_devices(&self, parent: &str) -> Rights {
-        let closed = self.config.closed.iter().find(|(closed, _)| *closed == parent);
-        closed.map_or_else(Rights::default, |(_, rights)| *rights)
+        self.topic_of_calls(parent).map_or_else(Rights::default, |topic| topic.closed)
     }
 }
 

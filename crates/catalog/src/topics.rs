@@ -65,6 +65,18 @@ pub enum Rule {
     Both,
 }
 
+impl Rule {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ToQueue => "to_queue",
+            Self::FromQueue => "from_queue",
+            Self::Both => "both",
+        }
+    }
+}
+
 /// The key of a service (Signature login) that has its whole instance, with its only secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {

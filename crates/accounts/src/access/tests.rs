@@ -355,10 +355,14 @@ fn a_number_sign_ends_a_filter() {
     }
 }
 
+fn topic_of_calls(parent: &'static str, closed: Rights) -> TopicOfCalls {
+    TopicOfCalls { parent, rule: Some(Rule::ToQueue), closed }
+}
+
 #[test]
 fn no_grant_opens_what_is_closed_to_devices() {
     let up = Rights::parse("subscribe p2p").unwrap();
-    let closed = AccessConfig { closed: vec![("meeting-up", up)], ..AccessConfig::default() };
+    let closed = AccessConfig { calls: vec![topic_of_calls("meeting-up", up)], ..AccessConfig::default() };
     let parents = vec![parent("meeting-up", Rule::ToQueue)];
     let all = grant(Grantee::Group("GID_test".to_owned()), "meeting-up", "publish subscribe p2p");
     let snapshot = || AccessSnapshot {

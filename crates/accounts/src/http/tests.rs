@@ -16,14 +16,14 @@ mod tokens;
 
 use super::gate::Elapsed;
 use super::*;
-use crate::access::{AccessConfig, Identity};
+use crate::access::{AccessConfig, Identity, TopicOfCalls};
 use crate::login::{self, LoginError, LoginStep};
 use crate::revocation::testing::ToldBroker;
 use crate::token::TokenKey;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
-use catalog::{Accounts, ApiKey, Group, Rights, SqliteCatalog, Topics};
+use catalog::{Accounts, ApiKey, Group, Rights, Rule, SqliteCatalog, Topics};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,9 +86,9 @@ impl World {
             AccessConfig {
                 token_key: Some(token_key()),
                 issuers: jwts::issuers(),
-                closed: vec![
-                    ("ring-down", Rights::parse("publish subscribe p2p").unwrap()),
-                    ("ring-up", Rights::parse("subscribe p2p").unwrap()),
+                calls: vec![
+                    of_calls("ring-down", Rule::FromQueue, "publish subscribe p2p"),
+                    of_calls("ring-up", Rule::ToQueue, "subscribe p2p"),
                 ],
                 client_authority: Some(certificates::authority()),
                 ..AccessConfig::default()
@@ -193,6 +193,10 @@ impl World {
             }
         }
     }
+}
+
+fn of_calls(parent: &'static str, rule: Rule, closed: &str) -> TopicOfCalls {
+    TopicOfCalls { parent, rule: Some(rule), closed: Rights::parse(closed).unwrap() }
 }
 
 fn token_key() -> TokenKey {

@@ -82,8 +82,20 @@ fn also_null<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<u32>>,
 /// So long the broker keeps any message.
 const KEPT_S_MAX: u32 = 3 * 24 * 3600;
 
+/// Calls end without the rules that they need. Those of today may be others, and be mended.
+fn check_rule(api: &Api, topic: &str, rule: Rule) -> Result<(), Problem> {
+    let access = api.state.access.load();
+    let Some(needed) = access.topic_of_calls(topic).and_then(|topic| topic.rule) else { return Ok(()) };
+    if rule == needed {
+        return Ok(());
+    }
+    let words =
+        format!("{topic} carries the signals of calls, which need the rule {}; leave the rule as it is", needed.name());
+    Err(Problem::new(Code::InvalidBody, words))
+}
+
 fn check_kept(api: &Api, topic: &str, kept_s: Option<u32>) -> Result<(), Problem> {
-    if kept_s.is_some() && !api.state.access.load().never_granted_to_devices(topic).is_empty() {
+    if kept_s.is_some() && api.state.access.load().topic_of_calls(topic).is_some() {
         let words = format!("{topic} carries the signals of calls, which wait as long as calls need; leave kept_s out");
         return Err(Problem::new(Code::InvalidBody, words));
     }
@@ -161,6 +173,7 @@ pub(super) async fn create_topic(
     Once { request: TopicRequest { topic, rule, kept_s }, ticket }: Once<TopicRequest>,
 ) -> Result<Json<TopicAnswer>, Problem> {
     check_parent(&topic).map_err(|error| Problem::new(Code::InvalidTopic, error.to_string()))?;
+    check_rule(&api, &topic, rule.into())?;
     check_kept(&api, &topic, kept_s)?;
     let wish = ParentTopic { parent: topic.clone(), rule: rule.into(), kept_s };
     let answer = shown(&api, wish.clone());
@@ -186,7 +199,7 @@ pub(super) async fn show_topic(
     Ok(Tagged(changed, TopicDetails { topic: value.parent, rule, kept_s, grants: uses.grants, warnings }))
 }
 
-/// Changes the rule of a parent topic, and how long its messages wait for who is off.
+/// Changes the rule of a parent topic, and how long its messages wait for who is off. Topics of calls keep those that calls need.
 #[utoipa::path(
     patch, path = "/api/v1/topics/{topic}", tag = "topics", security(("api_key" = ["topics"])),
     params(("topic" = String, Path), IfMatch), request_body = TopicUpdate,
@@ -199,6 +212,7 @@ pub(super) async fn update_topic(
     Expected(expected): Expected,
     Body(TopicUpdate { rule, kept_s }): Body<TopicUpdate>,
 ) -> Result<Json<TopicAnswer>, Problem> {
+    rule.map(|rule| check_rule(&api, &topic, rule.into())).transpose()?;
     check_kept(&api, &topic, kept_s.flatten())?;
     let update = ParentUpdate { rule: rule.map(Rule::from), kept_s };
     let done = api.apply(holder.by(), Change::UpdateParent { parent: topic.clone(), update }, expected).await;
@@ -208,7 +222,7 @@ pub(super) async fn update_topic(
     Ok(Json(shown(&api, row.value)))
 }
 
-/// Removes a parent topic: nobody publishes to it any more. With `force` its grants go too.
+/// Removes a parent topic: nobody publishes to it any more. With `force` its grants go too. Topics of calls stay.
 #[utoipa::path(
     delete, path = "/api/v1/topics/{topic}", tag = "topics", security(("api_key" = ["topics"])),
     params(("topic" = String, Path), Force, IfMatch), responses((status = 204), Refused, RefusedOne)
@@ -220,6 +234,10 @@ pub(super) async fn remove_topic(
     Asked(Force { force }): Asked<Force>,
     Expected(expected): Expected,
 ) -> Result<StatusCode, Problem> {
+    if api.state.access.load().topic_of_calls(&topic).is_some_and(|topic| topic.rule.is_some()) {
+        let words = format!("{topic} carries the signals of calls, which end without it: it cannot be removed");
+        return Err(Problem::new(Code::InUse, words));
+    }
     let gone = api.apply(holder.by(), Change::RemoveParent { parent: topic.clone(), force }, expected).await;
     gone.map_err(|error| Refusals::of("parent topic", &topic).refuse(error))?;
     Ok(StatusCode::NO_CONTENT)

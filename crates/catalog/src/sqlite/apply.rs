@@ -6,7 +6,7 @@ mod ordered;
 use super::audit::widen;
 use super::devices::DevicesOf;
 use super::fault::Fault;
-use super::rows::{rule_name, to_i64};
+use super::rows::to_i64;
 use super::{answers, devices, keys, links, tokens, topics, users};
 use crate::limits::REVOKED_TOKENS_MAX;
 use crate::{
@@ -161,7 +161,7 @@ async fn remove_devices(
 // Parent topics.
 
 fn parent_json(parent: &ParentTopic) -> Value {
-    json!({ "topic": parent.parent, "rule": rule_name(parent.rule), "kept_s": parent.kept_s })
+    json!({ "topic": parent.parent, "rule": parent.rule.name(), "kept_s": parent.kept_s })
 }
 
 async fn create_parent(conn: &mut SqliteConnection, parent: &ParentTopic, number: i64) -> Outcome {
@@ -171,7 +171,7 @@ async fn create_parent(conn: &mut SqliteConnection, parent: &ParentTopic, number
     query("INSERT INTO parents (parent, folded, rule, kept_s, changed) VALUES ($1, $2, $3, $4, $5)")
         .bind(&parent.parent)
         .bind(parent.parent.to_lowercase())
-        .bind(rule_name(parent.rule))
+        .bind(parent.rule.name())
         .bind(parent.kept_s)
         .bind(number)
         .execute(conn)
@@ -208,7 +208,7 @@ async fn update_parent(
     }
     query("UPDATE parents SET rule = $2, kept_s = $3, changed = $4 WHERE parent = $1")
         .bind(&parent.parent)
-        .bind(rule_name(parent.rule))
+        .bind(parent.rule.name())
         .bind(parent.kept_s)
         .bind(number)
         .execute(conn)
@@ -222,8 +222,7 @@ async fn remove_parent(conn: &mut SqliteConnection, parent: &str, force: bool, e
     check_unused(uses, force)?;
     query("DELETE FROM grants WHERE parent = $1").bind(parent).execute(&mut *conn).await?;
     query("DELETE FROM parents WHERE parent = $1").bind(parent).execute(conn).await?;
-    let before =
-        json!({ "topic": parent, "rule": rule_name(known.rule), "kept_s": known.kept_s, "grants": uses.grants });
+    let before = json!({ "topic": parent, "rule": known.rule.name(), "kept_s": known.kept_s, "grants": uses.grants });
     let cuts = if uses.grants > 0 { vec![grants::subscriptions(parent)] } else { Vec::new() };
     Ok(Some(Done::new("remove", Kind::Parent, parent).before(before).cuts(cuts)))
 }

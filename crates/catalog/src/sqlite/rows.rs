@@ -16,15 +16,6 @@ pub(super) fn to_uuid(text: &str) -> Result<Uuid, CatalogError> {
     Uuid::parse_str(text).map_err(|error| CatalogError::Damaged(format!("{text:?} is no UUID: {error}")))
 }
 
-pub(super) fn rule_name(rule: Rule) -> &'static str {
-    match rule {
-        Rule::None => "none",
-        Rule::ToQueue => "to_queue",
-        Rule::FromQueue => "from_queue",
-        Rule::Both => "both",
-    }
-}
-
 pub(super) fn to_rule(name: &str) -> Result<Rule, CatalogError> {
     match name {
         "none" => Ok(Rule::None),

@@ -1,7 +1,7 @@
 //! Groups, parents and keys. A put that changes a row raises the revision in the same transaction and returns it.
 
 use super::fault::Fault;
-use super::rows::{rule_name, to_rule, to_u64};
+use super::rows::{to_rule, to_u64};
 use super::{SqliteCatalog, grants, keys, tokens};
 use crate::{
     AccessKey, AccessSnapshot, CatalogError, CatalogFuture, Grant, GrantFilter, Grantee, Group, Page, ParentTopic, Row,
@@ -113,7 +113,7 @@ pub(super) async fn put_parent(conn: &mut SqliteConnection, new: &ParentTopic) -
     )
     .bind(&new.parent)
     .bind(&folded)
-    .bind(rule_name(new.rule))
+    .bind(new.rule.name())
     .bind(new.kept_s)
     .execute(&mut *conn)
     .await?;

@@ -4,11 +4,12 @@ use super::Keys;
 use super::channels::InProcessChannels;
 use super::descriptors::Descriptors;
 use super::endpoints::Endpoints;
+use super::seed;
 use super::storage::Storage;
 use crate::config::Config;
 use crate::http::Listener;
 use crate::keys::{Certificate, JoinKey};
-use accounts::access::{AccessConfig, AccessView, TopicLimit};
+use accounts::access::{AccessConfig, AccessView, TopicLimit, TopicOfCalls};
 use accounts::certificate::ClientAuthority;
 use accounts::login::DeviceDirectory;
 use accounts::token::TokenKey;
@@ -19,7 +20,7 @@ use clock::Clock;
 use meeting::{JoinSigner, MeetingService, Rules};
 use queue::Queue;
 use rtc::{Rtc, StartError};
-use signalling::topics::{INSTANCE, MEETING_DOWN, MEETING_UP, RING_DOWN};
+use signalling::topics::{INSTANCE, MEETING_UP, RING_DOWN};
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ impl Directory {
             issuers,
             owner_key,
             client_authority: clients,
-            closed: closed(),
+            calls: calls(config.signalling),
         };
         let access = AccessView::follow(Arc::clone(catalog), access).await.context("cannot read the catalog")?;
         Ok(Self { access, devices: DeviceDirectory::start(Arc::clone(catalog), &Handle::current()) })
@@ -76,10 +77,14 @@ impl Directory {
 }
 
 /// Requests go up, and signals come down to whom the service of meetings names, and to nobody else.
-fn closed() -> Vec<(&'static str, Rights)> {
+fn calls(signalling: bool) -> Vec<TopicOfCalls> {
     let to_service = [Right::Subscribe, Right::P2p].into_iter().collect();
-    let to_devices = [Right::Publish, Right::Subscribe, Right::P2p].into_iter().collect();
-    vec![(MEETING_UP, to_service), (MEETING_DOWN, to_devices), (RING_DOWN, to_devices)]
+    let to_devices: Rights = [Right::Publish, Right::Subscribe, Right::P2p].into_iter().collect();
+    let closed = |parent| if parent == MEETING_UP { to_service } else { to_devices };
+    let topics = seed::PARENTS_OF_CALLS.into_iter();
+    topics
+        .map(|(parent, rule)| TopicOfCalls { parent, rule: signalling.then_some(rule), closed: closed(parent) })
+        .collect()
 }
 
 /// Topic and properties of a packet get as much beside the payload as by default.

@@ -21,12 +21,15 @@ pub(super) const DEV_USERS: [(&str, &str); 3] = [("alice", "Alice"), ("bob", "Bo
 /// The login of the trial's access key, in the data directory.
 pub(super) const ACCESS_KEY_FILE: &str = "access-key";
 
+/// The parent topics of signalling, with the rules that it needs.
+pub(super) const PARENTS_OF_CALLS: [(&str, Rule); 3] =
+    [(MEETING_UP, Rule::ToQueue), (RING_DOWN, Rule::FromQueue), (MEETING_DOWN, Rule::FromQueue)];
+
 /// Groups and, where calls are wanted, the parent topics of signalling with their fixed rules.
 pub(super) async fn names(catalog: &dyn Catalog, groups: &[String], signalling: bool) -> Result<()> {
     let mut seeds: Vec<_> = groups.iter().map(|group| Seed::Group(Group { group: group.clone() })).collect();
     if signalling {
-        let parents = [(MEETING_UP, Rule::ToQueue), (RING_DOWN, Rule::FromQueue), (MEETING_DOWN, Rule::FromQueue)];
-        seeds.extend(parents.map(|(parent, rule)| Seed::Parent(ParentTopic::new(parent, rule))));
+        seeds.extend(PARENTS_OF_CALLS.map(|(parent, rule)| Seed::Parent(ParentTopic::new(parent, rule))));
         let grant = |group: &String| Seed::Grant(Grant::to_publish(group, MEETING_UP));
         seeds.extend(groups.iter().map(grant));
     }
@@ -57,13 +60,7 @@ fn how_to_bring_back(seed: &Seed) -> String {
     match seed {
         Seed::Group(group) => format!("convoke groups create {}", group.group),
         Seed::Parent(ParentTopic { parent, rule, .. }) => {
-            let rule = match rule {
-                Rule::None => "none",
-                Rule::ToQueue => "to_queue",
-                Rule::FromQueue => "from_queue",
-                Rule::Both => "both",
-            };
-            format!("convoke topics create {parent} --rule {rule}")
+            format!("convoke topics create {parent} --rule {}", rule.name())
         }
         Seed::Grant(Grant { grantee, parent, .. }) => {
             format!("convoke grants create {grantee} {parent}, once its group and its topic are there")

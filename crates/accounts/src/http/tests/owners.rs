@@ -571,6 +571,29 @@ async fn the_topics_of_calls_are_closed_to_devices_and_keep_what_calls_need() {
 }
 
 #[tokio::test]
+async fn the_topics_of_calls_stay_and_keep_the_rule_that_calls_need() {
+    let world = World::new().await;
+    let wrong = world.ask("POST", "/api/v1/topics", json!({ "topic": "ring-down", "rule": "both" })).await;
+    assert_eq!(wrong.refused(), (400, "invalid_body"));
+    // As it may have been made by an older version.
+    world.catalog.put_parent(ParentTopic::new("ring-down", Rule::None)).await.unwrap();
+    world.key("billing", "access", &["topics"]).await;
+    let rule = async |rule: &str| world.ask("PATCH", "/api/v1/topics/ring-down", json!({ "rule": rule })).await;
+    assert_eq!(rule("from_queue").await.text("rule"), "from_queue", "that is mended");
+    for other in ["none", "to_queue", "both"] {
+        let refused = rule(other).await;
+        assert_eq!(refused.refused(), (400, "invalid_body"), "{other}");
+        assert!(refused.text("detail").contains("need the rule from_queue"), "{}", refused.text("detail"));
+    }
+    for path in ["/api/v1/topics/ring-down", "/api/v1/topics/ring-down?force=true"] {
+        let refused = world.ask("DELETE", path, Value::Null).await;
+        assert_eq!(refused.refused(), (409, "in_use"));
+        assert!(refused.text("detail").contains("signals of calls"), "{}", refused.text("detail"));
+    }
+    assert_eq!(world.ask("GET", "/api/v1/topics/ring-down", Value::Null).await.text("rule"), "from_queue");
+}
+
+#[tokio::test]
 async fn a_narrowed_key_makes_no_credentials_and_a_users_grants_go_with_the_scope_topics_alone() {
     let world = World::new().await;
     world.create("/api/v1/topics", json!({ "topic": "orders", "rule": "none" })).await;

@@ -1,7 +1,7 @@
 //! Logins by tokens, and what their holders may do.
 
 use super::*;
-use crate::access::{PublishRefusal, SubscribeRefusal, is_account_of_tokens};
+use crate::access::{PublishRefusal, SubscribeRefusal, TopicOfCalls, is_account_of_tokens};
 use crate::token::{Applicant, Token, TokenKey, TokenType};
 use catalog::{KeyKind, ParentTopic, Rights, Rule, Scope, Scopes};
 use uuid::Uuid;
@@ -71,7 +71,9 @@ fn log_in(access: &Access, name: &str, password: &str, device: Option<&Device>) 
 fn a_token_that_is_older_than_its_topic_is_closed_opens_nothing_there() {
     let [up, all] = ["subscribe p2p", "publish subscribe p2p"].map(|rights| Rights::parse(rights).unwrap());
     let instance = "mqtt-test-01".to_owned();
-    let closed = AccessConfig { instance, closed: vec![("news", up), ("chat", all)], ..AccessConfig::default() };
+    let of_calls = |(parent, closed)| TopicOfCalls { parent, rule: None, closed };
+    let calls = [("news", up), ("chat", all)].map(of_calls).to_vec();
+    let closed = AccessConfig { instance, calls, ..AccessConfig::default() };
     let (open, closed) = (access_of(rules()), Access::new(closed, rules()));
     let who = in_with(&[token(TokenType::ReadWrite, &["news/#", "news/p2p/+", "chat/#"])]);
     let p2p = "news/p2p/GID_Test@@@0001";
