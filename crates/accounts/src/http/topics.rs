@@ -11,7 +11,7 @@ use crate::access::{advice, check_parent};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use catalog::{Change, ParentTopic, ParentUpdate, Row, Rule};
+use catalog::{Change, GrantFilter, Grantee, Page, ParentTopic, ParentUpdate, Row, Rule, Scope};
 use problem::{Code, Problem};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
@@ -222,7 +222,8 @@ pub(super) async fn update_topic(
     Ok(Json(shown(&api, row.value)))
 }
 
-/// Removes a parent topic: nobody publishes to it any more. With `force` its grants go too. Topics of calls stay.
+/// Removes a parent topic: nobody publishes to it any more. With `force` its grants go too; where there are some of access keys,
+/// this takes the scope admin. Topics of calls stay.
 #[utoipa::path(
     delete, path = "/api/v1/topics/{topic}", tag = "topics", security(("api_key" = ["topics"])),
     params(("topic" = String, Path), Force, IfMatch), responses((status = 204), Refused, RefusedOne)
@@ -238,7 +239,18 @@ pub(super) async fn remove_topic(
         let words = format!("{topic} carries the signals of calls, which end without it: it cannot be removed");
         return Err(Problem::new(Code::InUse, words));
     }
+    if force && has_grants_of_keys(&api, &topic).await? {
+        holder.require_for("force", "grants of access keys go with it", &[Scope::Admin])?;
+    }
     let gone = api.apply(holder.by(), Change::RemoveParent { parent: topic.clone(), force }, expected).await;
     gone.map_err(|error| Refusals::of("parent topic", &topic).refuse(error))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn has_grants_of_keys(api: &Api, topic: &str) -> Result<bool, Problem> {
+    // The first of them, in the order of the names.
+    let page = Page { after: Some("key:/".to_owned()), limit: 1 };
+    let filter = GrantFilter { grantee: None, parent: Some(topic.to_owned()) };
+    let found = api.state.catalog.grants(filter, page).await.map_err(unavailable)?;
+    Ok(found.first().is_some_and(|row| matches!(row.value.grantee, Grantee::Key(_))))
 }

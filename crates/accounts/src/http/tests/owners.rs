@@ -594,6 +594,31 @@ async fn the_topics_of_calls_stay_and_keep_the_rule_that_calls_need() {
 }
 
 #[tokio::test]
+async fn grants_of_keys_go_with_their_topic_for_those_alone_who_administer_keys() {
+    let world = World::new().await;
+    for topic in ["orders", "news"] {
+        world.create("/api/v1/topics", json!({ "topic": topic, "rule": "none" })).await;
+        world.create("/api/v1/grants", json!({ "group": "GID_dev", "topic": topic })).await;
+    }
+    world.device("ann", json!({ "device": "phone" })).await;
+    world.create("/api/v1/grants", json!({ "user": "ann", "topic": "news" })).await;
+    world.key("billing", "access", &["topics"]).await;
+    world.create("/api/v1/grants", json!({ "key": "billing", "topic": "orders" })).await;
+    let narrow = world.key("topics", "api", &["topics"]).await;
+    let remove = async |topic: &str, key: &str| {
+        let path = format!("/api/v1/topics/{topic}?force=true");
+        world.call(request("DELETE", &path, Some(key), Value::Null)).await
+    };
+    let refused = remove("orders", &narrow).await;
+    assert_eq!(refused.refused(), (403, "forbidden"));
+    assert!(refused.text("detail").contains("the scope admin"), "{}", refused.text("detail"));
+    let grant = world.ask("GET", "/api/v1/grants/key:billing/orders", Value::Null).await;
+    assert_eq!(grant.status, StatusCode::OK);
+    assert_eq!(remove("news", &narrow).await.status, StatusCode::NO_CONTENT, "of groups and users");
+    assert_eq!(remove("orders", KEY).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
 async fn a_narrowed_key_makes_no_credentials_and_a_users_grants_go_with_the_scope_topics_alone() {
     let world = World::new().await;
     world.create("/api/v1/topics", json!({ "topic": "orders", "rule": "none" })).await;
