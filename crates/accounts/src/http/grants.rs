@@ -166,7 +166,8 @@ pub(super) async fn list_grants(
     Items::of(&part, rows, Grant::name, |row| shown(row.value))
 }
 
-/// Grants rights at a parent topic to a group, a user or an access key; a grant that exists with the same rights stays as it is.
+/// Grants rights at a parent topic to a group, a user or an access key; a grant that exists with the same rights stays as it is. No
+/// key narrows itself.
 #[utoipa::path(
     post, path = "/api/v1/grants", tag = "topics", security(("api_key" = ["topics"])), params(OnceHeader),
     request_body = GrantBody, responses((status = 200, body = GrantBody), Refused, RefusedOne, RefusedOnce)
@@ -178,6 +179,9 @@ pub(super) async fn create_grant(
 ) -> Result<Json<GrantBody>, Problem> {
     let wish = Grant::try_from(request)?;
     require_for(&holder, &wish.grantee)?;
+    if let Grantee::Key(key_id) = &wish.grantee {
+        holder.refuse_own(key_id, "narrow itself")?;
+    }
     check_open(&api.state.access.load(), &wish)?;
     let (name, answer) = (wish.name(), shown(wish.clone()));
     let sealed = ticket.seal(api.now_ms(), Some(&answer))?;

@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalog::{Actor, Change, Key, KeyKind, KeySecret, KeyUpdate, Row, Scope, Scopes};
+use catalog::{Change, Key, KeyKind, KeySecret, KeyUpdate, Row, Scope, Scopes};
 use problem::{Code, Problem};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -304,24 +304,8 @@ async fn known(api: &Api, key_id: &str) -> Result<Row<Key>, Problem> {
     found.ok_or_else(|| Refusals::of("key", key_id).unknown())
 }
 
-fn is_own(holder: &Holder<Admin>, key_id: &str) -> bool {
-    matches!(&holder.caller().actor, Actor::Key(own) if own == key_id)
-}
-
-/// Whoever locks itself out can take nothing back.
-fn refuse_own(holder: &Holder<Admin>, key_id: &str, takes_away: &str) -> Result<(), Problem> {
-    if !is_own(holder, key_id) {
-        return Ok(());
-    }
-    let words = format!(
-        "the key {key_id} is the one of this request, and would not be let in any more: it cannot {takes_away}; send the \
-         request with another key of the scope admin, or with that of the data directory's file api-key"
-    );
-    Err(Problem::new(Code::InUse, words))
-}
-
-/// Changes scopes, note and expiry of a key, disables or enables it. No key disables itself, nor takes the scope admin from
-/// itself.
+/// Changes scopes, note and expiry of a key, disables or enables it. No key disables itself, takes the scope admin from itself or
+/// brings its own end nearer.
 #[utoipa::path(
     patch, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
     params(("key" = String, Path), IfMatch), request_body = KeyChange,
@@ -343,10 +327,16 @@ pub(super) async fn update_key(
         disabled: change.disabled,
     };
     if update.disabled == Some(true) {
-        refuse_own(&holder, &key_id, "disable itself")?;
+        holder.refuse_own(&key_id, "disable itself")?;
     }
     if update.scopes.is_some_and(|scopes| !scopes.allow(Scope::Admin)) {
-        refuse_own(&holder, &key_id, "take the scope admin from itself")?;
+        holder.refuse_own(&key_id, "take the scope admin from itself")?;
+    }
+    if let Some(Some(ends)) = update.expires_at_ms
+        && holder.is_key(&key_id)
+        && known(&api, &key_id).await?.value.expires_at_ms.is_none_or(|end| ends < end)
+    {
+        holder.refuse_own(&key_id, "bring its own end nearer")?;
     }
     let done = api.apply(holder.by(), Change::UpdateKey { key_id: key_id.clone(), update }, expected).await;
     done.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
@@ -373,7 +363,7 @@ pub(super) async fn rotate_key(
     if overlap_s > OVERLAP_S_MAX {
         return Err(Problem::new(Code::InvalidKey, "overlap_s is at most 2592000, 30 days"));
     }
-    if overlap_s < OWN_OVERLAP_S_MIN && is_own(&holder, &key_id) {
+    if overlap_s < OWN_OVERLAP_S_MIN && holder.is_key(&key_id) {
         let words = format!(
             "the key {key_id} is the one of this request: it needs its secret of now to ask again if the answer is lost; send \
              overlap_s of {OWN_OVERLAP_S_MIN} or more, or rotate it with another key"
@@ -404,7 +394,7 @@ pub(super) async fn remove_key(
     Named(key_id): Named<String>,
     Expected(expected): Expected,
 ) -> Result<StatusCode, Problem> {
-    refuse_own(&holder, &key_id, "remove itself")?;
+    holder.refuse_own(&key_id, "remove itself")?;
     let gone = api.apply(holder.by(), Change::RemoveKey { key_id: key_id.clone() }, expected).await;
     gone.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
     Ok(StatusCode::NO_CONTENT)

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalog::{ActorLost, Applied, ApplyError, By, CatalogError, Change, Cut, Device, Order, Page, Row, Scope};
+use catalog::{Actor, ActorLost, Applied, ApplyError, By, CatalogError, Change, Cut, Device, Order, Page, Row, Scope};
 use problem::{Code, Problem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,23 @@ impl<N> Holder<N> {
 }
 
 impl<N> Holder<N> {
+    /// Whether this is the key of the request.
+    pub(super) fn is_key(&self, key_id: &str) -> bool {
+        matches!(&self.caller.actor, Actor::Key(own) if own == key_id)
+    }
+
+    /// Whoever locks itself out can take nothing back.
+    pub(super) fn refuse_own(&self, key_id: &str, takes_away: &str) -> Result<(), Problem> {
+        if !self.is_key(key_id) {
+            return Ok(());
+        }
+        let words = format!(
+            "the key {key_id} is the one of this request, and would not be let in any more: it cannot {takes_away}; send the \
+             request with another key of the scope admin, or with that of the data directory's file api-key"
+        );
+        Err(Problem::new(Code::InUse, words))
+    }
+
     /// Of what takes more than the route's own scope.
     pub(super) fn require(&self, scopes: &[Scope]) -> Result<(), Problem> {
         self.require_for("force", "such things go with it", scopes)

@@ -522,6 +522,21 @@ async fn the_log_says_who_has_changed_what_and_no_secret() {
 }
 
 #[tokio::test]
+async fn no_key_narrows_itself() {
+    let world = World::new().await;
+    world.create("/api/v1/topics", json!({ "topic": "orders", "rule": "none" })).await;
+    let [own, other] = [world.key("own", "access", &["admin"]).await, world.key("other", "access", &["admin"]).await];
+    let grant = async |key: &str, secret: &str| {
+        let body = json!({ "key": "own", "topic": "orders" }).to_string();
+        world.call(with_basic("POST", "/api/v1/grants", key, secret).map(|_| Body::from(body))).await
+    };
+    let refused = grant("own", &own).await;
+    assert_eq!(refused.refused(), (409, "in_use"));
+    assert!(refused.text("detail").contains("narrow itself"), "{}", refused.text("detail"));
+    assert_eq!(grant("other", &other).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn no_key_locks_itself_out() {
     let world = World::new().await;
     let [own, other] = [world.key("own", "api", &["admin"]).await, world.key("other", "api", &["admin"]).await];
@@ -529,6 +544,7 @@ async fn no_key_locks_itself_out() {
     let refused = [
         ("PATCH", json!({ "disabled": true }), "disable itself"),
         ("PATCH", json!({ "scopes": ["topics", "devices"] }), "take the scope admin from itself"),
+        ("PATCH", json!({ "expires_at_ms": START_MS + 1_500 }), "bring its own end nearer"),
         ("DELETE", Value::Null, "remove itself"),
     ];
     for (method, body, why) in refused {
@@ -544,6 +560,14 @@ async fn no_key_locks_itself_out() {
     assert_eq!(rotate(120).await.status, StatusCode::OK);
     for body in [json!({ "note": "mine" }), json!({ "scopes": ["admin", "topics"], "disabled": false })] {
         assert_eq!(world.call(request("PATCH", path, Some(&own), body)).await.status, StatusCode::OK);
+    }
+    let end = async |key: &str, ends: Value| {
+        world.call(request("PATCH", path, Some(key), json!({ "expires_at_ms": ends }))).await
+    };
+    assert_eq!(end(&other, json!(START_MS + 9_000)).await.status, StatusCode::OK);
+    assert_eq!(end(&own, json!(START_MS + 8_999)).await.refused(), (409, "in_use"));
+    for later in [json!(START_MS + 9_001), Value::Null] {
+        assert_eq!(end(&own, later.clone()).await.status, StatusCode::OK, "{later}");
     }
     for (method, body) in [("PATCH", json!({ "disabled": true })), ("DELETE", Value::Null)] {
         assert!(world.call(request(method, path, Some(&other), body)).await.status.is_success());
