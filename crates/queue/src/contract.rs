@@ -84,6 +84,7 @@ cases![cases:
     a_message_group_keeps_its_order_over_redelivery,
     a_message_of_a_group_that_fails_too_often_lets_the_next_one_come,
     each_consumer_group_has_its_own_order,
+    what_is_sent_again_under_its_id_is_stored_once,
 ];
 
 cases![atomic_ack_cases:
@@ -96,6 +97,7 @@ cases![atomic_ack_cases:
 ];
 
 /// A topic and a group of one case.
+#[derive(Clone)]
 struct Scene {
     subject: Subject,
     topic: TopicName,
@@ -527,6 +529,25 @@ async fn each_consumer_group_has_its_own_order(mut scene: Scene) {
     scene.create_group(&scene.group, GroupOptions::default()).await;
     let second = scene.receive(scene.request(scene.subject.patience, LONG)).await;
     assert_eq!(body(&second[0]), "a2", "the first one was consumed before the group came");
+}
+
+async fn what_is_sent_again_under_its_id_is_stored_once(scene: Scene) {
+    let message = |body: &str, id: &str| Message { client_message_id: Some(id.to_owned()), ..text(body) };
+    let send = |body: &str, id: &str| scene.queue().send_wait(&scene.topic, message(body, id));
+    // At the same time, as a sender whose first try takes too long.
+    let (first, again) = (send("first", "one"), send("again", "one"));
+    let id = first.await.expect("send");
+    assert_eq!(again.await.as_ref(), Ok(&id), "it is the same message");
+    let delivery = scene.receive_one(LONG).await;
+    assert_eq!((&delivery.message_id, body(&delivery)), (&id, "first".to_owned()));
+    scene.queue().ack(delivery.receipt).await.expect("ack");
+    assert_eq!(send("after its end", "one").await, Ok(id.clone()));
+    scene.expect_nothing().await;
+    let other = of_type(scene.clone(), TopicType::Fifo).await;
+    let grouped = Message { client_message_id: Some("one".to_owned()), ..grouped("group", "elsewhere") };
+    assert_ne!(other.queue().send_wait(&other.topic, grouped).await, Ok(id), "another topic has ids of its own");
+    assert!(send("second", "two").await.is_ok());
+    assert_eq!(body(&scene.receive_one(LONG).await), "second");
 }
 
 async fn no_other_log_is_taken_for_the_engines_own(scene: Scene) {

@@ -5,9 +5,9 @@
 use commitlog::{Position, ReplayedRecord};
 
 use crate::records::{
-    Place, decode_acks, decode_cursor, decode_entry, decode_group, decode_hand_outs, decode_index_entry,
-    decode_message, decode_name, decode_topic_id, decode_typed_topic, encode_entry, encode_group, encode_hand_outs,
-    encode_message, encode_topic, kind, owns,
+    Place, decode_acks, decode_cursor, decode_entry, decode_group, decode_hand_outs, decode_id_seen,
+    decode_index_entry, decode_message, decode_name, decode_topic_id, decode_typed_topic, encode_entry, encode_group,
+    encode_hand_outs, encode_id_seen, encode_message, encode_topic, kind, owns,
 };
 use crate::{Engine, EngineOptions, TopicType};
 
@@ -34,6 +34,7 @@ fn check(kind: u8, payload: &[u8]) {
     let written = match kind {
         kind::TOPIC => decode_name(payload).map(|name| name.as_bytes().to_vec()),
         kind::TYPED_TOPIC => decode_typed_topic(payload).map(|(topic_type, name)| encode_topic(name, topic_type).1),
+        kind::ID_SEEN => decode_id_seen(payload).map(|(message, stored, id)| encode_id_seen(message, stored, id)),
         kind::ENTRY => decode_entry(payload).map(|(message, entry)| encode_entry(message, &entry)),
         kind::GROUP => decode_group(payload).map(|(options, name)| encode_group(options, name)),
         kind::SUBSCRIPTION => decode_topic_id(payload).map(|id| id.0.to_le_bytes().to_vec()),

@@ -22,6 +22,8 @@
 //!   message of a message group at a time, in the order in which they were sent, over redelivery and restarts. Of a delay
 //!   topic a message is handed out when its time has come (within a tenth of a second, if all is well), also when that
 //!   was while the engine was off, and can be recalled until then.
+//! - **What is sent again is stored once**: a message under the id of its sender that came to the topic a short while ago
+//!   ([`limits::RECENT_IDS_TIME`], also before a restart) is answered with the id of the one that came first.
 //! - **Only durable messages are handed out.** Messages stay until all groups of their topic have consumed them, and
 //!   without a group as long as the retention time.
 //! - **All members of a group use the same filter.** What it leaves out counts as consumed.

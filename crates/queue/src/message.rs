@@ -56,7 +56,8 @@ pub struct Message {
     /// Makes it one of a topic of type [`TopicType::Delay`]: it is handed out from then on, milliseconds since 1970. A time in
     /// the past means at once.
     pub deliver_at_ms: Option<u64>,
-    /// The sender's own name for it, which comes back unchanged.
+    /// The sender's own name for it, which comes back unchanged. Sent again under it within
+    /// [`RECENT_IDS_TIME`](crate::limits::RECENT_IDS_TIME), a message is taken for the one that came first.
     pub client_message_id: Option<String>,
 }
 

@@ -8,9 +8,10 @@ use commitlog::Position;
 use crate::ids::WallMs;
 use crate::message::{GroupOptions, Message, TopicType};
 use crate::records::{
-    EncodedMessage, GroupKey, IndexEntry, Place, RECORD_KINDS, decode_acks, decode_cursor, decode_entry, decode_group,
-    decode_hand_outs, decode_index_entry, decode_indexed_message, decode_message, decode_topic_id, decode_typed_topic,
-    encode_entry, encode_group, encode_hand_outs, encode_indexed_message, encode_message, encode_topic, kind,
+    EncodedMessage, GroupKey, IndexEntry, Place, RECORD_KINDS, decode_acks, decode_client_id, decode_cursor,
+    decode_entry, decode_group, decode_hand_outs, decode_id_seen, decode_index_entry, decode_indexed_message,
+    decode_message, decode_topic_id, decode_typed_topic, encode_entry, encode_group, encode_hand_outs, encode_id_seen,
+    encode_indexed_message, encode_message, encode_topic, kind,
 };
 
 /// Version 1, stored at 0x0a00, made at 0x0b00, tag `t`, keys `k1` and `k2`, property `n`=`v`, and the body `body`.
@@ -118,4 +119,13 @@ fn an_entry_keeps_its_bytes() {
     let bytes = b"\x40\x01\0\0\0\0\0\0\x02\x01\0\0\x00\x0a\0\0\0\0\0\0\x01\x01\0t";
     assert_eq!((kind::ENTRY, encode_entry(Position(0x0140), &entry)), (0x2b, bytes.to_vec()));
     assert_eq!(decode_entry(bytes), Ok((Position(0x0140), entry)));
+}
+
+#[test]
+fn an_id_that_was_seen_keeps_its_bytes() {
+    let bytes = b"\x40\x01\0\0\0\0\0\0\x00\x0a\0\0\0\0\0\0i";
+    assert_eq!((kind::ID_SEEN, encode_id_seen(Position(0x0140), WallMs(0x0a00), "i")), (0x2d, bytes.to_vec()));
+    assert_eq!(decode_id_seen(bytes), Ok((Position(0x0140), WallMs(0x0a00), "i")));
+    assert_eq!(decode_client_id(kind::MESSAGE_WITH_MORE, GROUPED), Ok(Some((WallMs(0x0a00), "i"))));
+    assert_eq!(decode_client_id(kind::MESSAGE, PLAIN), Ok(None));
 }

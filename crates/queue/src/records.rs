@@ -20,10 +20,14 @@
 //! 0x2b  entry         topic id         message position: u64, payload_bytes: u32, entered_ms: u64, tag
 //! 0x2c  indexed with  topic id         line: u8, due_ms: u64, payload_bytes: u32, stored_ms: u64, group: u32, tag
 //!       more
+//! 0x2d  id seen       topic id         message position: u64, stored_ms: u64, client id
 //! ```
 //!
 //! An entry is the place in the line of a message that had to wait: from there on hand-outs, acknowledgements and cursors
 //! name it by the entry's position. It has all that the index needs, so that the message's record may come later.
+//!
+//! An id seen says again under which client id a message came, while its topic knows that: in a snapshot, and when the space
+//! of what said it before is wanted back.
 //!
 //! An indexed message stands in a snapshot for the message of its name, which is where it was. Its `group` is a hash.
 //! What a kind with a lower number can say is written as that.
@@ -65,6 +69,7 @@ pub(crate) mod kind {
     pub(crate) const MESSAGE_WITH_MORE: u8 = 0x2a;
     pub(crate) const ENTRY: u8 = 0x2b;
     pub(crate) const INDEXED_WITH_MORE: u8 = 0x2c;
+    pub(crate) const ID_SEEN: u8 = 0x2d;
 }
 
 const MESSAGE_VERSION: u8 = 1;
@@ -263,6 +268,27 @@ pub(crate) fn decode_entry(payload: &[u8]) -> Result<(Position, IndexEntry), Unr
     if rest.is_empty() { Ok((message, entry)) } else { Err("bytes behind its end") }
 }
 
+pub(crate) fn encode_id_seen(message: Position, stored: WallMs, id: &str) -> Vec<u8> {
+    let mut out = message.to_bytes().to_vec();
+    out.extend_from_slice(&stored.0.to_le_bytes());
+    out.extend_from_slice(id.as_bytes());
+    out
+}
+
+pub(crate) fn decode_id_seen(payload: &[u8]) -> Result<(Position, WallMs, &str), Unreadable> {
+    let mut rest = payload;
+    let message = Position::from_bytes(take(&mut rest)?);
+    let stored = WallMs(u64::from_le_bytes(take(&mut rest)?));
+    Ok((message, stored, std::str::from_utf8(rest).map_err(|_| "an id is not UTF-8")?))
+}
+
+/// When a message was stored, and under which id, if it has one.
+pub(crate) fn decode_client_id(kind: u8, payload: &[u8]) -> Result<Option<(WallMs, &str)>, Unreadable> {
+    let mut rest = payload;
+    let Beginning { stored, client_message_id, .. } = take_beginning(kind, &mut rest)?;
+    Ok(client_message_id.map(|id| (stored, id)))
+}
+
 /// What a start needs of a message, instead of all of it: kind and payload.
 pub(crate) fn encode_indexed_message(entry: &IndexEntry, place: Place) -> (u8, Vec<u8>) {
     let has_more = entry.group.is_some() || place != Place::Own;
@@ -439,7 +465,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (decode_group(&bytes), decode_hand_outs(&bytes), decode_acks(&bytes), decode_typed_topic(&bytes));
-            let _ = (decode_cursor(&bytes), decode_entry(&bytes));
+            let _ = (decode_cursor(&bytes), decode_entry(&bytes), decode_id_seen(&bytes));
             for kind in [kind::INDEXED_MESSAGE, kind::INDEXED_WITH_MORE] {
                 let _ = decode_indexed_message(kind, &bytes);
             }

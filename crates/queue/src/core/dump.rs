@@ -1,7 +1,7 @@
 //! All that a start needs of the core, for a snapshot of the log: in steps, between which the core changes. Pure.
 //!
 //! ```text
-//! definitions ──► messages, topic by topic ──► progress, group by group ──► done
+//! definitions ──► messages, topic by topic ──► ids, topic by topic ──► progress, group by group ──► done
 //!                              a group subscribes meanwhile ──► given up
 //! ```
 //!
@@ -19,7 +19,7 @@ use commitlog::Position;
 use super::progress::Holding;
 use super::{Core, Defined, Kept, Progress, Said, TopicPart};
 use crate::ids::{SubscriptionId, TopicId};
-use crate::records::{Place, encode_hand_outs, encode_indexed_message, kind};
+use crate::records::{Place, encode_hand_outs, encode_id_seen, encode_indexed_message, kind};
 
 /// Records of one step. Of a group's progress all is taken in one.
 const RECORDS_PER_STEP: usize = 512;
@@ -34,6 +34,9 @@ pub(crate) struct CoreDump {
     topics: Vec<(TopicId, TopicPart)>,
     /// Where the next topic goes on.
     next_message: Position,
+    /// Topics of which the recent ids are still to be dumped, and where the next one goes on.
+    ids: Vec<TopicId>,
+    next_id: u64,
     groups: VecDeque<Waiting>,
     /// Groups in a row that could not be taken.
     waited: usize,
@@ -73,7 +76,8 @@ impl CoreDump {
         let subscriptions = core.subscription_by_id.keys();
         let groups = subscriptions.map(|id| Waiting { subscription: *id, held: None }).collect();
         let (definitions, topics) = (core.definitions_before(from), core.topic_parts());
-        Self { from, definitions, topics, next_message: Position(0), groups, waited: 0 }
+        let (next_message, ids) = (Position(0), core.topic_ids());
+        Self { from, definitions, topics, next_message, ids, next_id: 0, groups, waited: 0 }
     }
 
     pub(crate) fn step(&mut self, core: &Core) -> CoreStep {
@@ -88,7 +92,29 @@ impl CoreDump {
         if let Some(part) = self.topics.last().copied() {
             return CoreStep::Said(self.messages(core, part));
         }
+        if let Some(topic) = self.ids.last().copied() {
+            return CoreStep::Said(self.recent_ids(core, topic));
+        }
         self.progress(core)
+    }
+
+    /// Those of messages behind the place are in the log behind it.
+    fn recent_ids(&mut self, core: &Core, topic: TopicId) -> Vec<Said> {
+        let mut said = Vec::new();
+        for (number, recent) in core.recent_ids(topic).into_iter().flat_map(|ids| ids.from(self.next_id)) {
+            if said.len() >= RECORDS_PER_STEP {
+                self.next_id = number;
+                return said;
+            }
+            if recent.message >= self.from {
+                continue;
+            }
+            let payload = encode_id_seen(recent.message, recent.stored, &recent.id);
+            said.push(Said { kind: kind::ID_SEEN, owner: topic.0, name: None, payload });
+        }
+        self.ids.pop();
+        self.next_id = 0;
+        said
     }
 
     fn messages(&mut self, core: &Core, part: (TopicId, TopicPart)) -> Vec<Said> {

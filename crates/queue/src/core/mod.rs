@@ -10,6 +10,7 @@ mod dump;
 mod late;
 mod messages;
 mod progress;
+mod recent;
 mod runs;
 mod waiting;
 
@@ -24,6 +25,7 @@ pub(crate) use definitions::{Defined, Said};
 pub(crate) use dump::{CoreDump, CoreStep};
 pub(crate) use late::{LateTopics, Undefined};
 pub(crate) use progress::{Expired, HandOut, LimitNews, PickRequest, Picked};
+pub(crate) use recent::{Recent, RecentIds};
 
 use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
 use crate::message::{GroupOptions, GroupProgress, TopicDescription, TopicType};
@@ -50,6 +52,7 @@ struct Topic {
     messages: Messages,
     /// Durable messages that are not in the line yet.
     waiting: Waiting,
+    recent_ids: RecentIds,
     subscriptions: Vec<(GroupId, SubscriptionId)>,
 }
 
@@ -128,7 +131,7 @@ impl Core {
         self.topic_id_by_name.insert(name.clone(), id);
         let topic = || {
             let (messages, waiting, subscriptions) = (Messages::default(), Waiting::default(), Vec::new());
-            Topic { name, topic_type, messages, waiting, subscriptions }
+            Topic { name, topic_type, messages, waiting, recent_ids: RecentIds::default(), subscriptions }
         };
         self.topic_by_id.entry(id).or_insert_with(topic);
     }
@@ -263,6 +266,15 @@ impl Core {
     pub(crate) fn remove_old(&mut self, topic: TopicId, retention: Retention) {
         let Some(topic) = self.topic_by_id.get_mut(&topic) else { return };
         topic.messages.remove_old(retention);
+        topic.recent_ids.remove_old(retention.now);
+    }
+
+    pub(crate) fn recent_ids(&self, topic: TopicId) -> Option<&RecentIds> {
+        self.topic_by_id.get(&topic).map(|topic| &topic.recent_ids)
+    }
+
+    pub(crate) fn recent_ids_mut(&mut self, topic: TopicId) -> Option<&mut RecentIds> {
+        self.topic_by_id.get_mut(&topic).map(|topic| &mut topic.recent_ids)
     }
 
     pub(crate) fn remove_all_old(&mut self, retention: Retention) {

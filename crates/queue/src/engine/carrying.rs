@@ -1,7 +1,7 @@
 //! Carrying what the queue needs of one segment of the log, in steps.
 //!
 //! ```text
-//! messages, topic by topic ──► those that were held ──► definitions ──► done
+//! messages, topic by topic ──► those that were held ──► ids, topic by topic ──► definitions ──► done
 //! ```
 //!
 //! Each step chooses under the engine's lock, reads without it, and appends under it what is still needed then. A held
@@ -19,7 +19,7 @@ use crate::core::{Defined, Fate, Kept, Restated, Said, TopicPart};
 use crate::error::Unavailable;
 use crate::ids::TopicId;
 use crate::limits::PROPERTY_BYTES_MAX;
-use crate::records::{encode_hand_outs, kind};
+use crate::records::{encode_hand_outs, encode_id_seen, kind};
 
 /// Most that one step appends, if not a single message is larger. What is said of a message that is as large as can
 /// be, to as many groups as there can be, fits into an append with it.
@@ -30,6 +30,10 @@ const EXAMINED_MAX: usize = 1000;
 const STEP_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(1);
 /// What a message costs besides its payload: header, padding.
 const RECORD_COST: usize = 48;
+/// Ids that one step examines, and may append.
+const IDS_MAX: usize = 256;
+/// The most that one of them costs.
+const ID_COST_MAX: usize = 256;
 /// What the entry of one that had to wait costs, besides its tag, which is in the message too.
 const ENTRY_COST: usize = 72;
 /// What each group costs: its hand-out of the message.
@@ -53,6 +57,9 @@ pub(super) struct Carrying {
     /// Where the walk goes on in the last part.
     from: Position,
     held: Vec<(TopicId, Position)>,
+    /// Topics of which the recent ids are still to be said again, and where the last one goes on.
+    ids: Vec<TopicId>,
+    next_id: u64,
     definitions: Vec<(Position, Defined)>,
     /// How many messages could not be read, and never will be.
     lost: u64,
@@ -75,8 +82,9 @@ impl Carrying {
             return None;
         }
         let topics = state.core.topic_parts();
-        let mut carrying =
-            Self { wanted, copies, topics, from: Position(0), held: vec![], definitions: vec![], lost: 0 };
+        let (ids, next_id) = (state.core.topic_ids(), 0);
+        let (from, held, definitions, lost) = (Position(0), vec![], vec![], 0);
+        let mut carrying = Self { wanted, copies, topics, from, held, ids, next_id, definitions, lost };
         carrying.definitions = state.core.definitions().filter(|(name, _)| carrying.is_here(*name)).collect();
         Some(carrying)
     }
@@ -101,6 +109,8 @@ impl Carrying {
             self.walk(engine, part)
         } else if !self.held.is_empty() {
             self.carry_held(engine)
+        } else if let Some(topic) = self.ids.last().copied() {
+            self.say_ids_again(engine, topic)
         } else {
             self.carry_definitions(engine)
         };
@@ -169,6 +179,36 @@ impl Carrying {
         }
         self.held = still_held;
         Ok(if self.held.len() < before { Step::More } else { Step::Wait })
+    }
+
+    /// Those that were said before the end of the segment: what is older is given back with it.
+    fn say_ids_again(&mut self, engine: &Inner, topic: TopicId) -> Result<Step, Unavailable> {
+        let mut state = engine.state();
+        state.check_available()?;
+        let Some(ids) = state.core.recent_ids_mut(topic) else {
+            self.ids.pop();
+            return Ok(Step::More);
+        };
+        ids.remove_old(engine.wall());
+        let max = (engine.log.append_bytes_max() / 2 / ID_COST_MAX).clamp(1, IDS_MAX);
+        let examined: Vec<_> = ids.from(self.next_id).take(max).collect();
+        let next = examined.last().map(|(number, _)| number + 1);
+        let old = examined.iter().filter(|(_, recent)| recent.said_at < self.wanted.positions.end);
+        let (numbers, payloads): (Vec<_>, Vec<_>) =
+            old.map(|(number, recent)| (*number, encode_id_seen(recent.message, recent.stored, &recent.id))).unzip();
+        let payloads: Vec<_> = payloads.iter().map(|payload| [Part::Bytes(payload)]).collect();
+        let records: Vec<_> = payloads.iter().map(|payload| NewRecord::new(kind::ID_SEEN, topic.0, payload)).collect();
+        if !records.is_empty() {
+            let appended = engine.log.append(Need::Carry, &records).map_err(unavailable)?;
+            for (number, position) in numbers.into_iter().zip(appended.positions) {
+                ids.set_said_at(number, position);
+            }
+        }
+        self.next_id = next.unwrap_or(0);
+        if next.is_none() {
+            self.ids.pop();
+        }
+        Ok(Step::More)
     }
 
     fn carry_definitions(&mut self, engine: &Inner) -> Result<Step, Unavailable> {

@@ -10,12 +10,13 @@ mod told;
 use std::ops::AddAssign;
 use std::time::Instant;
 
+use clock::testing::TestMachine;
 use commitlog::Fault;
 use commitlog::testing::{CheckedStates, CrashStates, ForgettingStorage, Lie, Trace, open_at_rest};
 
-use self::life::{Life, MARKER, engine_options, machine, options};
-use self::told::{Held, Told};
-use super::{EngineOptions, Recovery};
+use self::life::{Life, MARKER, engine_options, options};
+use self::told::{Held, RecentIds, Told};
+use super::Recovery;
 use crate::records::kind;
 
 const STEPS: u64 = 400;
@@ -25,6 +26,7 @@ const STEPS_PER_WAIT: u64 = 3;
 const STEPS_PER_READ: u64 = 8;
 const CRASH_STATES: CrashStates = CrashStates { sectors_max: 6, torn_per_moment: 2 };
 const STATES_MIN: usize = 100_000;
+const LIVES_MAX: u64 = 100_000;
 /// A number of crash states, for long runs.
 const STATES: &str = "CONVOKE_CRASH_STATES";
 
@@ -32,7 +34,10 @@ struct Recorded {
     trace: Trace,
     /// After each step.
     told: Vec<Told>,
-    options: EngineOptions,
+    /// After each step, the messages that came a short while ago, by their senders' ids.
+    ids: Vec<RecentIds>,
+    /// What time it was then.
+    times_ms: Vec<u64>,
     lived: Lived,
 }
 
@@ -50,6 +55,8 @@ struct Lived {
     recalled: usize,
     /// Hand-outs of messages of groups.
     ordered: usize,
+    /// Messages that were sent again under their ids.
+    sent_again: usize,
 }
 
 impl Recorded {
@@ -58,11 +65,14 @@ impl Recorded {
     }
 
     fn with(mut life: Life) -> Self {
-        let mut told = vec![life.told()];
+        let (mut told, mut ids) = (vec![life.told()], vec![life.recent_ids()]);
+        let mut times_ms = vec![life.machine.true_ms()];
         life.mark(0);
         for n in 1..=STEPS {
             life.step(n);
             told.push(life.told());
+            ids.push(life.recent_ids());
+            times_ms.push(life.machine.true_ms());
             let end = life.mark(n);
             life.keep_space();
             if n % STEPS_PER_WAIT == 0 {
@@ -70,7 +80,7 @@ impl Recorded {
                 life.storage.note(n);
             }
         }
-        Self { trace: life.storage.trace(), told, options: engine_options(&machine()), lived: life.lived() }
+        Self { trace: life.storage.trace(), told, ids, times_ms, lived: life.lived() }
     }
 
     fn check_all(&self, states: CrashStates) -> Result<CheckedStates, String> {
@@ -81,7 +91,10 @@ impl Recorded {
     fn check(&self, storage: &ForgettingStorage, promised: u64) -> Result<CheckedStates, String> {
         let opened = open_at_rest(storage.handle(), options(Fault::None));
         let (log, replay) = opened.map_err(|error| error.to_string())?;
-        let (mut recovery, mut last) = (Recovery::new(self.options.clone()), None);
+        let (mut recovery, mut last) = {
+            let machine = TestMachine::at(self.times_ms[usize::try_from(promised).unwrap()]);
+            (Recovery::new(engine_options(&machine)), None)
+        };
         let replayed = replay.run(|record| {
             if record.kind == MARKER {
                 last = Some(u64::from_le_bytes(record.payload.try_into().unwrap()));
@@ -99,6 +112,11 @@ impl Recorded {
         }
         let mut core = recovery.into_core();
         core.remove_all_consumed();
+        let ids = told::recent_ids(&core);
+        let known = &self.ids[usize::try_from(last).unwrap()];
+        if let Some((id, message)) = known.iter().find(|(id, message)| ids.get(id) != Some(message)) {
+            return Err(format!("after {last}: {id:?} was known for {message}, is for {:?}", ids.get(id)));
+        }
         let found = Told::of(&core, &[], &Held::new());
         checked.exact = usize::from(self.compare(last, &found)?);
         if last.is_multiple_of(STEPS_PER_READ) {
@@ -122,6 +140,16 @@ impl Recorded {
     }
 }
 
+impl Lived {
+    /// Whether of everything enough has happened.
+    fn is_varied(&self) -> bool {
+        let Self { reclaimed, dead_letters, tried_again, atomic_acks, delayed, recalled, ordered, sent_again } = *self;
+        reclaimed > 5
+            && [dead_letters, atomic_acks, recalled, sent_again].iter().all(|count| *count > 5)
+            && [tried_again, delayed, ordered].iter().all(|count| *count > 20)
+    }
+}
+
 impl AddAssign for Lived {
     fn add_assign(&mut self, other: Self) {
         self.reclaimed += other.reclaimed;
@@ -131,6 +159,7 @@ impl AddAssign for Lived {
         self.delayed += other.delayed;
         self.recalled += other.recalled;
         self.ordered += other.ordered;
+        self.sent_again += other.sent_again;
     }
 }
 
@@ -140,7 +169,8 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_groups_had() {
     let began = Instant::now();
     let (mut sum, mut lived) = (CheckedStates::default(), Lived::default());
     for seed in 0.. {
-        if sum.states >= states_min {
+        assert!(seed < LIVES_MAX, "so many lives, and not everything has happened: {lived:?}");
+        if sum.states >= states_min && lived.is_varied() {
             break;
         }
         let recorded = Recorded::new(seed);
@@ -149,33 +179,25 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_groups_had() {
         eprintln!("life {seed}: {} of {states_min} crash states, {} s", sum.states, began.elapsed().as_secs());
     }
     let CheckedStates { states, exact, of_snapshots } = sum;
-    let Lived { reclaimed, dead_letters, tried_again, atomic_acks, delayed, recalled, ordered } = lived;
+    let Lived { reclaimed, dead_letters, tried_again, atomic_acks, delayed, recalled, ordered, sent_again } = lived;
     println!(
         "found: {states} crash states of groups, none illegal: {exact} exactly as after a step, {of_snapshots} begun with a \
          snapshot; {reclaimed} segments were given back, {tried_again} messages were tried again, {dead_letters} came to the \
-         dead letters, {atomic_acks} were acknowledged with a record of another part, {delayed} were handed out after their time, {recalled} recalled, {ordered} in the order of their groups"
+         dead letters, {atomic_acks} were acknowledged with a record of another part, {delayed} were handed out after their time, {recalled} recalled, {ordered} in the order of their groups, {sent_again} sent again under their ids"
     );
     assert!(exact > states / 2 && of_snapshots > states / 50, "{sum:?}");
-    assert!(
-        reclaimed > 5
-            && tried_again > 20
-            && dead_letters > 5
-            && atomic_acks > 5
-            && delayed > 20
-            && recalled > 5
-            && ordered > 20,
-        "{lived:?}"
-    );
 }
 
 /// Seeded bugs of the log. What each does first is random.
-const BUGS: [Fault; 6] = [
+const BUGS: [Fault; 8] = [
     Fault::ForgetsCopies,
     Fault::CopiesLate,
     Fault::BeginsEarly,
     Fault::VacatesUnasked,
     Fault::SnapshotForgets { kind: kind::CURSOR },
     Fault::SnapshotForgets { kind: kind::HAND_OUT },
+    Fault::SnapshotForgets { kind: kind::ID_SEEN },
+    Fault::SnapshotForgets { kind: kind::INDEXED_WITH_MORE },
 ];
 const FEW_CRASH_STATES: CrashStates = CrashStates { sectors_max: 1, torn_per_moment: 0 };
 

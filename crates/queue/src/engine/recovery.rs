@@ -1,6 +1,6 @@
 //! The recovery of the engine: the log is replayed into it, then it starts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -11,13 +11,14 @@ use tokio::time::Instant;
 use super::keeper::Keeper;
 use super::state::State;
 use super::{Engine, EngineOptions, Inner};
-use crate::core::{Core, LateTopics, Undefined};
-use crate::ids::{GroupId, SubscriptionId, TopicId};
+use crate::core::{Core, LateTopics, Recent, RecentIds, Undefined};
+use crate::ids::{GroupId, SubscriptionId, TopicId, WallMs};
 use crate::message::TopicType;
 use crate::names::{GroupName, TopicName};
 use crate::records::{
-    IndexEntry, Place, Unreadable, decode_acks, decode_cursor, decode_entry, decode_group, decode_hand_outs,
-    decode_index_entry, decode_indexed_message, decode_name, decode_topic_id, decode_typed_topic, kind, owns,
+    IndexEntry, Place, Unreadable, decode_acks, decode_client_id, decode_cursor, decode_entry, decode_group,
+    decode_hand_outs, decode_id_seen, decode_index_entry, decode_indexed_message, decode_name, decode_topic_id,
+    decode_typed_topic, kind, owns,
 };
 
 /// An engine that takes the log's records and does not serve yet. Each record says what is, not what changes: a stretch
@@ -29,6 +30,9 @@ pub struct Recovery {
     /// Messages of which an entry was shown: a copy that comes later does not wait again, although what groups have done may
     /// have taken it out of the line by then.
     entered: HashSet<Position>,
+    /// Of ids that are known still.
+    recent_ids: HashMap<TopicId, RecentIds>,
+    now: WallMs,
     options: EngineOptions,
 }
 
@@ -48,7 +52,9 @@ pub struct RecoverError {
 
 impl Recovery {
     pub(super) fn new(options: EngineOptions) -> Self {
-        Self { core: Core::default(), late: LateTopics::default(), entered: HashSet::new(), options }
+        let now = WallMs(options.clock.now_ms());
+        let (core, late, entered, recent_ids) = Default::default();
+        Self { core, late, entered, recent_ids, now, options }
     }
 
     /// Applies a record of a kind that the queue [`owns`]; ignores all others.
@@ -80,6 +86,9 @@ impl Recovery {
             kind::SUBSCRIPTION => self.apply_subscription(position.into(), GroupId(owner), decode_topic_id(payload)?),
             kind::MESSAGE | kind::MESSAGE_WITH_MORE => {
                 self.apply_message(TopicId(owner), position, decode_index_entry(kind, payload)?);
+                if let Some((stored, id)) = decode_client_id(kind, payload)? {
+                    self.apply_id(TopicId(owner), position, stored, id, position);
+                }
             }
             kind::HAND_OUT => {
                 for (message, attempt) in decode_hand_outs(payload)? {
@@ -93,6 +102,10 @@ impl Recovery {
             }
             kind::INDEXED_MESSAGE | kind::INDEXED_WITH_MORE => {
                 self.apply_message(TopicId(owner), position, decode_indexed_message(kind, payload)?);
+            }
+            kind::ID_SEEN => {
+                let (message, stored, id) = decode_id_seen(payload)?;
+                self.apply_id(TopicId(owner), message, stored, id, position);
             }
             kind::ENTRY => self.apply_entry(TopicId(owner), position, decode_entry(payload)?),
             kind::REMOVED => {
@@ -135,6 +148,12 @@ impl Recovery {
         } else {
             self.late.add_message(topic, message, entry);
         }
+    }
+
+    fn apply_id(&mut self, topic: TopicId, message: Position, stored: WallMs, id: &str, said_at: Position) {
+        let ids = self.recent_ids.entry(topic).or_default();
+        ids.note(Recent { id: id.into(), stored, message, said_at });
+        ids.remove_old(self.now);
     }
 
     fn apply_entry(&mut self, topic: TopicId, position: Position, (message, entry): (Position, IndexEntry)) {
@@ -181,8 +200,13 @@ impl Recovery {
 
     /// Returns what was found, at the end of the replay.
     pub(super) fn into_core(self) -> Core {
-        let Self { mut core, late, .. } = self;
+        let Self { mut core, late, recent_ids, .. } = self;
         let undefined = core.add_late(late);
+        for (topic, ids) in recent_ids {
+            if let Some(known) = core.recent_ids_mut(topic) {
+                *known = ids;
+            }
+        }
         core.order_groups();
         if undefined != Undefined::default() {
             let Undefined { topics, messages, subscriptions } = undefined;

@@ -3,7 +3,7 @@
 use commitlog::{AppendError, Appended, Need, NewRecord, Part};
 
 use super::Inner;
-use super::state::{State, WhenDurable, unavailable};
+use super::state::{State, WhenDurable, message_id, unavailable};
 use crate::error::{InvalidMessage, SendError, Unavailable};
 use crate::ids::{TopicId, WallMs};
 use crate::limits::{DELAY_MAX, TOPIC_MESSAGES_MAX};
@@ -29,13 +29,22 @@ impl Inner {
             Ok(place) => place,
             Err(error) => return Err((SendError::Invalid(error), done)),
         };
-        let EncodedMessage { kind, head, entry } = encode_message(message, self.wall(), place);
+        let now = self.wall();
+        let EncodedMessage { kind, head, entry } = encode_message(message, now, place);
         let payload = [Part::Bytes(&head), Part::Bytes(&message.body)];
         let mut state = self.state();
+        if let Some(first) = state.find_recent(topic, message, now) {
+            if let Some(done) = state.answer_sent_when_all_is_durable(message_id(first), done) {
+                drop(state);
+                done(Ok(message_id(first)));
+            }
+            return Ok(());
+        }
         match self.append_message(&state, topic, message, (kind, &payload)) {
             Err(error) => Err((error, done)),
             Ok((topic, appended)) => {
                 let position = appended.positions[0];
+                state.note_recent(topic, position, message, now);
                 state.when_durable(
                     appended.end,
                     WhenDurable::AddMessage { topic, position, entry, place, done: Some(done) },

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use commitlog::{AppendError, Appended, Log, Need, NewRecord, Position};
 use tokio::sync::{Notify, oneshot};
 
-use crate::core::{Core, Retention};
+use crate::core::{Core, Recent, Retention};
 use crate::error::{AckError, SendError, Unavailable};
-use crate::ids::{Now, SubscriptionId, TopicId};
+use crate::ids::{Now, SubscriptionId, TopicId, WallMs};
 use crate::limits::SENDS_PENDING_MAX;
 use crate::message::{Message, MessageId};
 use crate::names::TopicName;
@@ -40,6 +40,11 @@ pub(super) enum WhenDurable {
         place: Place,
         /// `None`: a dead letter, or one that is tried again, which no sender waits for.
         done: Option<SendDone>,
+    },
+    /// A message that came before under the same id of its sender.
+    AnswerSend {
+        message: MessageId,
+        done: SendDone,
     },
     /// A message that had to wait comes into the line.
     Enter {
@@ -156,6 +161,31 @@ impl State {
         answer
     }
 
+    /// The same for a sender. Returns its callback if that is so already: it is to be called without the lock.
+    pub(super) fn answer_sent_when_all_is_durable(&mut self, message: MessageId, done: SendDone) -> Option<SendDone> {
+        let Some(last) = self.pending.back() else { return Some(done) };
+        let end = last.end;
+        self.when_durable(end, WhenDurable::AnswerSend { message, done });
+        None
+    }
+
+    /// The message that came to the topic a short while ago under the same id.
+    pub(super) fn find_recent(&self, topic: &TopicName, message: &Message, now: WallMs) -> Option<Position> {
+        self.check_available().ok()?;
+        let id = message.client_message_id.as_deref()?;
+        let topic = self.topic_for(topic, message).ok()?;
+        self.core.recent_ids(topic)?.find(id, now)
+    }
+
+    pub(super) fn note_recent(&mut self, topic: TopicId, position: Position, message: &Message, now: WallMs) {
+        if let Some(id) = &message.client_message_id
+            && let Some(ids) = self.core.recent_ids_mut(topic)
+        {
+            ids.remove_old(now);
+            ids.note(Recent { id: id.as_str().into(), stored: now, message: position, said_at: position });
+        }
+    }
+
     /// Applies what has become durable. Returns the callbacks of the senders, to be called without the lock.
     pub(super) fn apply_durable(&mut self, end: Position, retention: Retention) -> Vec<(SendDone, MessageId)> {
         let mut callbacks = Vec::new();
@@ -174,6 +204,7 @@ impl State {
                     }
                 }
                 WhenDurable::Consume { subscription, position } => self.consume(subscription, position),
+                WhenDurable::AnswerSend { message, done } => callbacks.push((done, message)),
                 WhenDurable::Answer(sender) => drop(sender.send(Ok(()))),
             }
         }
@@ -187,6 +218,7 @@ impl State {
         for pending in self.pending.drain(..) {
             match pending.then {
                 WhenDurable::AddMessage { done, .. } => callbacks.extend(done),
+                WhenDurable::AnswerSend { done, .. } => callbacks.push(done),
                 WhenDurable::Enter { .. } | WhenDurable::Consume { .. } => {}
                 WhenDurable::Answer(sender) => drop(sender.send(Err(why.clone()))),
             }

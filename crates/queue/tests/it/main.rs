@@ -11,6 +11,7 @@ mod fifo;
 mod looking;
 mod receiving;
 mod restart;
+mod sent_again;
 mod snapshots;
 mod soak;
 mod space;

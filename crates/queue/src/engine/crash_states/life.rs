@@ -1,7 +1,7 @@
 //! A random life of topics and groups: sends, hand-outs that time out and are tried again, dead letters, acknowledgements
 //! alone and with a record of another part, groups that come later. Time stands still but where the life lets it pass.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::super::keeper::Keeper;
 use super::super::state::message_id;
 use super::super::{Engine, EngineOptions};
 use super::Lived;
-use super::told::{Held, Told};
+use super::told::{self, Held, RecentIds, Told};
 use crate::atomic_ack::AtomicAck;
 use crate::core::TopicPart;
 use crate::ids::SubscriptionId;
@@ -75,10 +75,6 @@ pub(super) fn engine_options(machine: &TestMachine) -> EngineOptions {
     EngineOptions { clock: machine.clock(None), ..EngineOptions::default() }
 }
 
-pub(super) fn machine() -> TestMachine {
-    TestMachine::at(1_000_000_000_000)
-}
-
 pub(super) fn group_name(name: &str) -> GroupName {
     GroupName::parse(name).unwrap()
 }
@@ -111,7 +107,7 @@ struct Holding {
 pub(super) struct Life {
     random: Random,
     pub(super) storage: ForgettingStorage,
-    machine: TestMachine,
+    pub(super) machine: TestMachine,
     log: Log,
     engine: Engine,
     keeper: Keeper,
@@ -122,6 +118,9 @@ pub(super) struct Life {
     holdings: Vec<Holding>,
     held: Held,
     subscribed: BTreeSet<(&'static str, &'static str)>,
+    /// The last message of each topic that had an id.
+    sent: HashMap<TopicName, Message>,
+    ids: u64,
     lived: Lived,
 }
 
@@ -130,7 +129,7 @@ impl Life {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let storage = ForgettingStorage::new();
         let (log, _) = Log::open(storage.handle(), options(fault)).unwrap();
-        let machine = machine();
+        let machine = TestMachine::at(1_800_000_000_000);
         let (engine, keeper) = {
             let _inside = runtime.enter();
             // The life is the only keeper.
@@ -139,9 +138,23 @@ impl Life {
         };
         let random = Random::new(seed);
         let (open, holdings, held) = (Vec::new(), Vec::new(), Held::new());
-        let (subscribed, lived) = (BTreeSet::new(), Lived::default());
-        let mut life =
-            Self { random, storage, machine, log, engine, keeper, runtime, open, holdings, held, subscribed, lived };
+        let (subscribed, sent, lived) = (BTreeSet::new(), HashMap::new(), Lived::default());
+        let mut life = Self {
+            random,
+            storage,
+            machine,
+            log,
+            engine,
+            keeper,
+            runtime,
+            open,
+            holdings,
+            held,
+            subscribed,
+            sent,
+            ids: 0,
+            lived,
+        };
         for topic in TOPICS {
             life.runtime.block_on(life.engine.create_topic(topic_name(topic))).unwrap();
         }
@@ -217,6 +230,18 @@ impl Life {
         Told::of(&state.core, &unsettled, &self.held)
     }
 
+    /// Those whose time is not over.
+    pub(super) fn recent_ids(&self) -> RecentIds {
+        let now = self.engine.inner.wall();
+        let state = self.engine.inner.state();
+        let mut known = told::recent_ids(&state.core);
+        known.retain(|(topic, id), message| {
+            let topic = state.core.topic_id(topic).unwrap();
+            state.core.recent_ids(topic).unwrap().find(id, now) == Some(*message)
+        });
+        known
+    }
+
     pub(super) fn lived(&self) -> Lived {
         let state = self.engine.inner.state();
         let letters = GROUPS
@@ -260,6 +285,18 @@ impl Life {
         let body = vec![b'x'; self.random.below(PAYLOAD_BYTES_MAX)].into();
         let mut message = Message { tag: Some(tag.to_owned()), body, ..message };
         let topic = topic_name(topic);
+        match self.random.below(6) {
+            0 | 1 => {
+                self.ids += 1;
+                message.client_message_id = Some(format!("id {}", self.ids));
+                self.sent.insert(topic.clone(), message.clone());
+            }
+            2 if let Some(before) = self.sent.get(&topic) => {
+                message = before.clone();
+                self.lived.sent_again += 1;
+            }
+            _ => {}
+        }
         while let Err(busy) = self.engine.try_send(&topic, message, Box::new(|_| ())) {
             message = busy.message;
             std::thread::yield_now();

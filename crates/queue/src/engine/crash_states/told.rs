@@ -16,6 +16,19 @@ const ALL: Range<Position> = Position(0)..Position(u64::MAX);
 /// Messages that are held for a consumer, with the attempt; `None`: their acknowledgement is appended.
 pub(super) type Held = HashMap<(SubscriptionId, Position), Option<u32>>;
 
+/// Messages that came a short while ago, by topic and their senders' ids.
+pub(super) type RecentIds = BTreeMap<(TopicName, String), Position>;
+
+/// The newest under each id, whether its time is over or not.
+pub(super) fn recent_ids(core: &Core) -> RecentIds {
+    let ids = |name: TopicName| Some((core.recent_ids(core.topic_id(&name)?)?, name));
+    let ids = topics().into_iter().filter_map(ids);
+    ids.flat_map(|(ids, name)| {
+        ids.from(0).map(move |(_, recent)| ((name.clone(), recent.id.to_string()), recent.message))
+    })
+    .collect()
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     /// The most hand-outs of a message, by group.
