@@ -13,7 +13,7 @@ const open = [];
 const silent = Object.fromEntries(["debug", "info", "warn", "error", "close"].map((level) => [level, () => {}]));
 
 before(async () => {
-  server = await Server.start(['queue.topics=["orders","pushed","shared"]', 'queue.groups=["shop","audit","push"]']);
+  server = await Server.start(['queue.topics=["orders","pushed","shared","later:delay"]', 'queue.groups=["shop","audit","push"]']);
 });
 
 after(async () => {
@@ -64,6 +64,16 @@ test("a message comes again when its consumer says so", async () => {
   const [second] = await audit.receive(16, 10_000);
   assert.deepEqual([second.messageId, second.deliveryAttempt], [messageId, 2]);
   await audit.ack(second);
+});
+
+test("a message waits for its time, and can be recalled until then", async () => {
+  const [sender, shop] = [await producer("later"), await consumer("shop", "later")];
+  const recalled = await sender.send({ topic: "later", delay: 3_600_000, body: Buffer.from("recalled") });
+  assert.equal((await sender.recallMessage("later", recalled.recallHandle)).messageId, recalled.messageId);
+  await sender.send({ topic: "later", delay: 1_000, body: Buffer.from("soon") });
+  const [got] = await shop.receive(16, 10_000);
+  assert.equal(got.body.toString(), "soon");
+  await shop.ack(got);
 });
 
 test("a push consumer gets again what it could not process", async () => {

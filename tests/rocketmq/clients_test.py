@@ -10,6 +10,7 @@ import queue
 import socket
 import struct
 import tempfile
+import time
 import unittest
 
 # Where the client writes its log, whatever it is told.
@@ -63,7 +64,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.server = Server()
-        self.server.settings = {"queue.topics": '["orders","bills"]', "queue.groups": '["shop","audit"]'} | self.SETTINGS
+        self.server.settings = {"queue.topics": '["orders","bills","later:delay"]', "queue.groups": '["shop","audit"]'} | self.SETTINGS
         self.server.start()
         self.addCleanup(self.server.stop)
         with open(os.path.join(self.server.data, "access-key")) as file:
@@ -161,6 +162,34 @@ class Clients(Case):
         self.refused(BadRequestException, CODE.INVALID_RECEIPT_HANDLE, consumer.ack, first)
         again = self.received(consumer, len(receipts))
         self.assertEqual({got.message_id for got in again}, {receipt.message_id for receipt in receipts})
+
+    def test_a_message_is_handed_out_at_its_time_or_recalled_before(self):
+        producer, consumer = self.producer("later"), self.consumer(topic="later")
+        now = int(time.time())
+        soon, recalled = message("later", b"soon"), message("later", b"recalled")
+        soon.delivery_timestamp, recalled.delivery_timestamp = now + 2, now + 5
+        receipt = producer.send(recalled)
+        producer.send(soon)
+        self.assertEqual(producer.recall_message("later", receipt.recall_handle), receipt.message_id)
+        self.refused(NotFoundException, CODE.NOT_FOUND, producer.recall_message, "later", receipt.recall_handle)
+        self.refused(BadRequestException, CODE.BAD_REQUEST, producer.recall_message, "later", "x:y")
+        (got,) = self.received(consumer)
+        self.assertEqual(bytes(got.body), b"soon")
+        self.assertGreaterEqual(time.time(), now + 2)
+        # The one that was recalled would have come by now.
+        self.assertEqual(consumer.receive(32, 10), [])
+        far = message("later")
+        far.delivery_timestamp = now + 25 * 3600
+        self.refused(BadRequestException, CODE.ILLEGAL_DELIVERY_TIME, producer.send, far)
+
+    def test_a_delayed_message_survives_a_kill_and_can_still_be_recalled(self):
+        producer, at = self.producer("later"), int(time.time()) + 3600
+        delayed = message("later")
+        delayed.delivery_timestamp = at
+        receipt = producer.send(delayed)
+        self.server.kill()
+        self.server.start()
+        self.assertEqual(producer.recall_message("later", receipt.recall_handle), receipt.message_id)
 
     def test_the_same_port_speaks_tls(self):
         with open(self.server.ca, "rb") as file:
@@ -294,6 +323,7 @@ class Limits(Case):
         fifo = raw.message("orders")
         fifo.system_properties.message_group = "one"
         self.assertEqual(self.sent(fifo), CODE.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE)
+        self.assertEqual(self.sent(raw.message("later")), CODE.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE)
         nameless = raw.message("orders")
         nameless.system_properties.message_id = ""
         self.assertEqual(self.sent(nameless), CODE.ILLEGAL_MESSAGE_ID)
@@ -330,7 +360,7 @@ class Limits(Case):
             self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
         for call, asked in (
             (stub.EndTransaction, wire.EndTransactionRequest()),
-            (stub.RecallMessage, wire.RecallMessageRequest()),
+            (stub.ForwardMessageToDeadLetterQueue, wire.ForwardMessageToDeadLetterQueueRequest()),
         ):
             self.assertEqual(call(asked, metadata=metadata).status.code, CODE.NOT_IMPLEMENTED)
 

@@ -1,7 +1,8 @@
 //! The queue served to official RocketMQ 5 clients: gRPC v2, as `rocketmq-proto` describes it, over the trait [`Queue`].
 //!
 //! What it is: a connection is told apart by its first byte (`connection`), each request is let in by its headers, before its
-//! body is read (`door`), and then answered by one module per kind: `route`, `send`, `receive`, `ack`, `settings`. `message` is
+//! body is read (`door`), and then answered by one module per kind: `route`, `send`, `recall`, `receive`, `ack`,
+//! `settings`. `message` is
 //! the only place that knows both a message of the wire and one of the queue.
 //!
 //! What it is not: it knows no accounts. Who made a signature, and what its key may do, it asks [`Access`]. Topics and groups
@@ -22,6 +23,7 @@ mod handles;
 mod limits;
 mod message;
 mod names;
+mod recall;
 mod receive;
 mod remoting;
 mod route;
@@ -79,7 +81,7 @@ impl RocketMqServer {
     #[must_use]
     pub fn new(deps: Deps) -> Self {
         let Deps { queue, access, clock, tls, plaintext, stop } = deps;
-        let service = Service::new(queue, Arc::clone(&access), stop.clone());
+        let service = Service::new(queue, Arc::clone(&access), clock.clone(), stop.clone());
         Self { door: Door::new(service, access, clock), tls: TlsAcceptor::from(tls), plaintext, stop }
     }
 

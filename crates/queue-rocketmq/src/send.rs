@@ -9,6 +9,7 @@ use crate::door::Caller;
 use crate::limits::BATCH_MAX;
 use crate::message::{SECOND_TOPIC, SHOWN_TOPIC, to_queue};
 use crate::names;
+use crate::recall;
 use crate::service::Shared;
 
 /// Presence events of clients, which are the broker's to send.
@@ -31,13 +32,15 @@ impl Shared {
         let mut ids = Vec::with_capacity(outgoing.len());
         let mut results = Vec::with_capacity(outgoing.len());
         // In their order, and on their way to the disk together.
+        let now_ms = self.clock.now_ms();
         for message in outgoing {
-            ids.push(message.client_message_id.clone().unwrap_or_default());
+            let id = message.client_message_id.clone().unwrap_or_default();
+            ids.push((id, message.deliver_at_ms.is_some_and(|at_ms| at_ms > now_ms)));
             results.push(self.queue.send_wait(&topic, message));
         }
         let mut entries = Vec::with_capacity(ids.len());
-        for (id, result) in ids.into_iter().zip(results) {
-            entries.push(entry(id, result.await));
+        for ((id, waits), result) in ids.into_iter().zip(results) {
+            entries.push(entry(id, waits, result.await));
         }
         Ok((whole(&entries), entries))
     }
@@ -79,12 +82,17 @@ fn topic_of(messages: &[wire::Message]) -> Result<TopicName, Refusal> {
     names::topic(first.topic.as_ref())
 }
 
-fn entry(id: String, result: Result<MessageId, SendError>) -> SendResultEntry {
+/// `waits`: for its delivery time, until which it can be recalled.
+fn entry(id: String, waits: bool, result: Result<MessageId, SendError>) -> SendResultEntry {
     match result {
         // Of a message that is part of no transaction the two ids are the same.
-        Ok(_) => {
-            SendResultEntry { status: ok(), transaction_id: id.clone(), message_id: id, ..SendResultEntry::default() }
-        }
+        Ok(queued) => SendResultEntry {
+            status: ok(),
+            recall_handle: if waits { recall::handle(&queued, &id) } else { String::new() },
+            transaction_id: id.clone(),
+            message_id: id,
+            offset: 0,
+        },
         Err(error) => {
             SendResultEntry { status: Refusal::from(error).status(), message_id: id, ..SendResultEntry::default() }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use clock::Clock;
 use queue::Queue;
 use rocketmq_proto as wire;
 use rocketmq_proto::Code;
@@ -21,6 +22,7 @@ use crate::settings;
 pub(crate) struct Shared {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) access: Arc<dyn Access>,
+    pub(crate) clock: Clock,
     pub(crate) handles: Handles,
     pub(crate) polls: Semaphore,
     pub(crate) answers: Arc<Semaphore>,
@@ -31,9 +33,14 @@ pub(crate) struct Shared {
 pub(crate) struct Service(Arc<Shared>);
 
 impl Service {
-    pub(crate) fn new(queue: Arc<dyn Queue>, access: Arc<dyn Access>, stop: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        queue: Arc<dyn Queue>,
+        access: Arc<dyn Access>,
+        clock: Clock,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         let (polls, answers) = (Semaphore::new(POLLS_MAX), Arc::new(Semaphore::new(ANSWERS_UNITS_MAX)));
-        Self(Arc::new(Shared { queue, access, handles: Handles::new(), polls, answers, stop }))
+        Self(Arc::new(Shared { queue, access, clock, handles: Handles::new(), polls, answers, stop }))
     }
 }
 
@@ -131,9 +138,9 @@ impl MessagingService for Service {
         &self,
         request: Request<wire::RecallMessageRequest>,
     ) -> Answer<wire::RecallMessageResponse> {
-        opened(request)?;
-        let status = not_served("delayed messages").status();
-        Ok(Response::new(wire::RecallMessageResponse { status, message_id: String::new() }))
+        let (caller, request) = opened(request)?;
+        let (status, message_id) = split(self.0.recall(&caller, request).await);
+        Ok(Response::new(wire::RecallMessageResponse { status, message_id }))
     }
 
     async fn notify_client_termination(

@@ -3,7 +3,7 @@
 use super::raw::{ClientCertificates, Queue};
 use super::{ConfigError, JwtIssuerConfig, Layers, Origin, Raw, Setting, Test};
 use meeting::Rules;
-use queue::{DEAD_LETTER_PREFIX, GroupName, TopicName};
+use queue::{DEAD_LETTER_PREFIX, GroupName, TopicName, TopicType};
 use queue_rocketmq::{OWN_GROUPS, Plaintext};
 use rustls::pki_types::ServerName;
 use std::fmt;
@@ -61,7 +61,7 @@ pub struct QueueConfig {
     pub listen: Option<Listen>,
     pub plaintext: Plaintext,
     /// Made at the start.
-    pub topics: Vec<TopicName>,
+    pub topics: Vec<(TopicName, TopicType)>,
     pub groups: Vec<GroupName>,
 }
 
@@ -321,36 +321,46 @@ impl Checker<'_> {
                 return Err(self.refuse("queue.plaintext", format!("`{other}` is unknown"), remedy));
             }
         };
-        let is_topic = |name: &TopicName| !name.as_str().starts_with(DEAD_LETTER_PREFIX);
-        let is_group =
-            |name: &GroupName| !name.as_str().starts_with(OWN_GROUPS) && TopicName::dead_letters_of(name).is_ok();
+        let topic = |text: &str| {
+            let (name, topic_type) = text.split_once(':').unwrap_or((text, ""));
+            let topic_type = match topic_type {
+                "" | "normal" => TopicType::Normal,
+                "delay" => TopicType::Delay,
+                _ => return None,
+            };
+            let name = TopicName::parse(name).ok()?;
+            (!name.as_str().starts_with(DEAD_LETTER_PREFIX)).then_some((name, topic_type))
+        };
+        let group = |text: &str| {
+            let name = GroupName::parse(text).ok()?;
+            (!text.starts_with(OWN_GROUPS) && TopicName::dead_letters_of(&name).is_ok()).then_some(name)
+        };
         Ok(QueueConfig {
             listen,
             plaintext,
-            topics: self.queue_names("queue.topics", &raw.topics, is_topic)?,
-            groups: self.queue_names("queue.groups", &raw.groups, is_group)?,
+            topics: self.queue_names("queue.topics", &raw.topics, topic)?,
+            groups: self.queue_names("queue.groups", &raw.groups, group)?,
         })
     }
 
-    fn queue_names<N: FromStr>(
+    fn queue_names<N>(
         &self,
         key: &str,
-        names: &[String],
-        is_good: impl Fn(&N) -> bool,
+        texts: &[String],
+        parse: impl Fn(&str) -> Option<N>,
     ) -> Result<Vec<N>, ConfigError> {
-        if names.len() > QUEUE_NAMES_MAX {
-            let cause = format!("{} names are too many", names.len());
+        if texts.len() > QUEUE_NAMES_MAX {
+            let cause = format!("{} names are too many", texts.len());
             return Err(self.refuse(key, cause, format!("give {QUEUE_NAMES_MAX} at most")));
         }
-        let parse = |name: &String| {
+        let parse = |text: &String| {
             let remedy = format!(
-                "use up to 120 letters, digits, - and _, and a name that begins neither with {DEAD_LETTER_PREFIX} nor with \
-                 {OWN_GROUPS}"
+                "use up to 120 letters, digits, - and _, beginning neither with {DEAD_LETTER_PREFIX} nor with {OWN_GROUPS}; \
+                 of a topic :delay may follow"
             );
-            let refuse = || self.refuse(key, format!("`{name}` is no name of it"), remedy.clone());
-            name.parse().ok().filter(&is_good).ok_or_else(refuse)
+            parse(text).ok_or_else(|| self.refuse(key, format!("`{text}` is no name of it"), remedy))
         };
-        names.iter().map(parse).collect()
+        texts.iter().map(parse).collect()
     }
 
     fn sync(&self, text: &str) -> Result<bool, ConfigError> {

@@ -93,7 +93,8 @@ pub struct Queue {
     pub listen: String,
     /// From where requests in clear are taken: `loopback`, `always` or `never`.
     pub plaintext: String,
-    /// Queue topics that are made at the start, beside those of parent topics; at most 1000.
+    /// Queue topics that are made at the start, beside those of parent topics; at most 1000. `name:delay` is one of messages
+    /// that have a delivery time.
     pub topics: Vec<String>,
     /// Consumer groups that are made at the start; at most 1000.
     pub groups: Vec<String>,

@@ -119,6 +119,7 @@ fn values_out_of_range_say_the_range() {
         ("[queue]\nlisten = \"8081\"\n", "address:port"),
         ("[queue]\ntopics = [\"%DLQ%shop\"]\n", "`%DLQ%shop` is no name"),
         ("[queue]\ntopics = [\"a b\"]\n", "letters, digits"),
+        ("[queue]\ntopics = [\"a:late\"]\n", "`a:late` is no name"),
         ("[queue]\ngroups = [\"convoke-meeting\"]\n", "convoke-"),
         ("[log]\nspace_bytes_max = 402653183\n", "at least 402653184"),
         ("[tls]\nkey = \"x.pem\"\n", "set both or none"),
@@ -136,6 +137,14 @@ fn values_out_of_range_say_the_range() {
         let words = refusal(Config::check(&layers(text, &[]).expect("known keys"), false));
         assert!(words.contains(range), "{text}: {words}");
     }
+}
+
+#[test]
+fn a_queue_topic_may_say_its_type() {
+    let layers = layers("[queue]\ntopics = [\"orders\", \"later:delay\"]\n", &[]).expect("valid");
+    let topics = Config::check(&layers, false).expect("valid").queue.topics;
+    let types: Vec<_> = topics.iter().map(|(name, topic_type)| (name.as_str(), topic_type.as_str())).collect();
+    assert_eq!(types, [("orders", "normal"), ("later", "delay")]);
 }
 
 #[test]

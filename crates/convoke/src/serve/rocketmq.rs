@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 /// Topics and groups of the configuration.
 pub(super) async fn make_names(config: &QueueConfig, queue: &dyn Queue) -> Result<()> {
-    for topic in &config.topics {
-        let made = queue.create_topic(topic.clone()).await;
+    for (topic, topic_type) in &config.topics {
+        let made = queue.create_topic_of(topic.clone(), *topic_type).await;
         made.with_context(|| format!("cannot make the topic {topic} of queue.topics"))?;
     }
     for group in &config.groups {
