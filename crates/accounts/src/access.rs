@@ -20,7 +20,7 @@ mod view;
 pub use advice::{Advice, advice};
 pub use names::{
     CLIENT_ID_CHARS_MAX, ClientId, GROUP_ID_CHARS, NameError, PARENT_CHARS, check_device_id, check_group_id,
-    check_parent,
+    check_parent, is_of_online_events,
 };
 pub use p2p::P2pTopic;
 pub use policy::{PublishRefusal, SubscribeRefusal};
@@ -32,7 +32,7 @@ pub(crate) use policy::unshared;
 use crate::certificate::{CertificateError, ClientAuthority};
 use crate::jwt::{Issuers, JwtError};
 use crate::token::{TokenHolder, TokenKey};
-use catalog::{AccessSnapshot, Key, KeyKind, Rights, Rule, Scope};
+use catalog::{AccessSnapshot, Key, KeyKind, Right, Rights, Rule, Scope};
 use grants::Grants;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -336,10 +336,15 @@ impl Access {
         self.config.calls.iter().find(|topic| topic.parent == parent)
     }
 
-    /// Rights at parent topics of the program's own that no device may be granted, and no token gives.
+    /// Rights at parent topics of the program's own, and at those of online events, that no device may be granted, and no token
+    /// gives.
     #[must_use]
     pub fn never_granted_to_devices(&self, parent: &str) -> Rights {
-        self.topic_of_calls(parent).map_or_else(Rights::default, |topic| topic.closed)
+        match self.topic_of_calls(parent) {
+            Some(topic) => topic.closed,
+            None if is_of_online_events(parent) => [Right::Publish, Right::P2p].into_iter().collect(),
+            None => Rights::default(),
+        }
     }
 }
 

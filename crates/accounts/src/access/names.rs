@@ -8,6 +8,8 @@ pub const GROUP_ID_CHARS: RangeInclusive<usize> = 7..=64;
 pub const PARENT_CHARS: RangeInclusive<usize> = 3..=64;
 
 const SEPARATOR: &str = "@@@";
+/// Of the queue topics to which the broker tells who of a group comes and goes: `<GroupID>_MQTT`.
+const ONLINE_EVENTS: &str = "_MQTT";
 
 /// Why a name is none; its words are thing, cause and remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +77,11 @@ pub fn check_device_id(text: &str) -> Result<(), NameError> {
 /// [`NameError::Parent`].
 pub fn check_parent(text: &str) -> Result<(), NameError> {
     if is_word(text) && PARENT_CHARS.contains(&text.len()) { Ok(()) } else { Err(NameError::Parent) }
+}
+
+/// Whether a parent topic has the name of a queue topic of online events, whose group may not exist yet.
+pub fn is_of_online_events(parent: &str) -> bool {
+    parent.strip_suffix(ONLINE_EVENTS).is_some_and(|group| check_group_id(group).is_ok())
 }
 
 /// One or more of the characters that all names are made of; they are ASCII, so bytes are characters.

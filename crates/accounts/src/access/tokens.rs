@@ -61,7 +61,7 @@ impl Access {
         (is_of_instance && key.created_at_ms == applicant.made_ms).then_some(key)
     }
 
-    /// A right that a token would give at a topic of calls, and that no client has there; `None`: it may name the resource.
+    /// A right that a token would give, and that no client has there; `None`: it may name the resource.
     #[must_use]
     pub fn closed_to_token(&self, token_type: TokenType, resource: &str) -> Option<Right> {
         let publishes = token_type.writes().then(|| P2pTopic::right_at(resource));

@@ -104,16 +104,24 @@ fn shown(grant: Grant) -> GrantBody {
     GrantBody { group, user, key, topic: grant.parent, rights }
 }
 
-/// What is said in a call goes by the rules of calls, whatever an owner grants.
+/// Why a right at this topic is nobody's who is a device: what is said in a call goes by the rules of calls, whatever an owner
+/// grants, and who is online says the broker.
+pub(super) fn why_closed(access: &Access, parent: &str) -> &'static str {
+    match access.topic_of_calls(parent) {
+        Some(_) => "it carries the signals of calls, and others could be rung in anybody's name, or be listened to",
+        None => "the broker tells there who is online, and nobody else",
+    }
+}
+
 fn check_open(access: &Access, grant: &Grant) -> Result<(), Problem> {
     let is_of_devices = !matches!(grant.grantee, Grantee::Key(_));
     let closed = access.never_granted_to_devices(&grant.parent);
     let Some(right) = grant.rights.iter().find(|right| is_of_devices && closed.allow(*right)) else { return Ok(()) };
     let words = format!(
-        "{} carries the signals of calls, and no device has the right {} there: others could be rung in anybody's name, or be \
-         listened to; take another parent topic",
+        "no device has the right {} at {}: {}; take another parent topic",
+        right.name(),
         grant.parent,
-        right.name()
+        why_closed(access, &grant.parent)
     );
     Err(Problem::new(Code::InvalidBody, words))
 }

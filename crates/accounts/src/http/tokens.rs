@@ -3,6 +3,7 @@
 //! Nothing is kept of a token but that it was revoked. What its answer shows is all that there is to see of it.
 
 use super::body::{Body, Secret};
+use super::grants::why_closed;
 use super::owner::{Holder, Refusals, Refused, RefusedOne, Topics};
 use super::rates::Asking;
 use super::{Api, unavailable};
@@ -294,11 +295,9 @@ impl Api {
                 return Err(named(&"its parent topic does not exist; create that first"));
             }
             if let Some(right) = access.closed_to_token(token_type, resource) {
-                let words = format!(
-                    "{parent} carries the signals of calls, and no token gives the right {} there: others could be rung in \
-                     anybody's name, or be listened to; take another parent topic",
-                    right.name()
-                );
+                let why = why_closed(&access, parent);
+                let words =
+                    format!("no token gives the right {} there: {why}; take another parent topic", right.name());
                 return Err(named(&words));
             }
         }

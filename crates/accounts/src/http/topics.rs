@@ -7,7 +7,7 @@ use super::owner::{
     Asked, Expected, Force, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged, Topics,
 };
 use super::unavailable;
-use crate::access::{advice, check_parent};
+use crate::access::{advice, check_parent, is_of_online_events};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -82,8 +82,16 @@ fn also_null<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<u32>>,
 /// So long the broker keeps any message.
 const KEPT_S_MAX: u32 = 3 * 24 * 3600;
 
-/// Calls end without the rules that they need. Those of today may be others, and be mended.
+/// Calls end without the rules that they need: those of today may be others, and be mended. Who is online is the broker's word
+/// alone.
 fn check_rule(api: &Api, topic: &str, rule: Rule) -> Result<(), Problem> {
+    if is_of_online_events(topic) && matches!(rule, Rule::ToQueue | Rule::Both) {
+        let words = format!(
+            "{topic} is the queue topic to which the broker tells who is online, and nobody else; choose the rule from_queue or \
+             none, or another name"
+        );
+        return Err(Problem::new(Code::InvalidBody, words));
+    }
     let access = api.state.access.load();
     let Some(needed) = access.topic_of_calls(topic).and_then(|topic| topic.rule) else { return Ok(()) };
     if rule == needed {

@@ -7,7 +7,7 @@ use crate::state::ServiceState;
 use catalog::{CatalogError, ClientOnline, DeviceState, EngagementKind, OnlineEvent, OnlineKind};
 use queue::{Delivery, GroupName, TopicName};
 use serde::Deserialize;
-use signalling::topics::STATUS_SUFFIX;
+use signalling::topics::{STATUS_SUFFIX, property};
 use signalling::{ClientId, UserName};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -148,8 +148,11 @@ impl CleanDisconnects {
     }
 }
 
+/// Nothing that somebody has published to this topic: the broker stamps that with its sender, and its own events with nobody.
 fn status(delivery: &Delivery) -> Option<Status> {
-    serde_json::from_slice(&delivery.message.body).ok()
+    let message = &delivery.message;
+    let is_published = message.property(property::CLIENT_ID).is_some();
+    if is_published { None } else { serde_json::from_slice(&message.body).ok() }
 }
 
 /// `disconnect` says how a connection ends, `tcpclean` that it has ended.

@@ -32,6 +32,17 @@ async fn who_watches_is_told_who_goes_and_who_comes() {
 }
 
 #[tokio::test]
+async fn nobody_comes_online_by_what_another_has_published() {
+    let world = World::new().await;
+    world.goes("carol.phone").await;
+    world.forges_a_connect("bob.phone", "carol.phone").await;
+    // Behind it on the same topic.
+    world.goes("alice.phone").await;
+    let carols = world.catalog.devices_of(&["carol".to_owned()]).await.unwrap();
+    assert!(!carols.is_empty() && carols.iter().all(|device| !device.online), "{carols:?}");
+}
+
+#[tokio::test]
 async fn who_watches_is_told_of_calls() {
     let mut world = World::new().await;
     world.watches("carol.phone", 60).await;

@@ -181,6 +181,14 @@ fn base64_of(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
+fn status(client: &str, kind: &str, channel: &str, cause: Option<&str>) -> Vec<u8> {
+    let body = serde_json::json!({
+        "clientId": client_id(client), "time": now_ms(), "eventType": kind, "channelId": channel,
+        "clientIp": "127.0.0.1:1", "cause": cause,
+    });
+    body.to_string().into_bytes()
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
@@ -387,15 +395,19 @@ impl World {
         self.engine.send_wait(&TopicName::parse(topic).unwrap(), message).await.unwrap();
     }
 
-    /// As the broker stamps it.
     pub(crate) async fn publish(&self, client: &str, body: Vec<u8>) {
+        self.publish_to(MEETING_UP, client, body).await;
+    }
+
+    /// As the broker stamps it.
+    async fn publish_to(&self, topic: &str, client: &str, body: Vec<u8>) {
         let stamped = [
             (property::CLIENT_ID, client_id(client)),
             (property::USER, user_of(client).to_owned()),
             (property::ARRIVED_MS, now_ms().to_string()),
         ];
         let properties = stamped.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        self.stamp_and_send(MEETING_UP, properties, body).await;
+        self.stamp_and_send(topic, properties, body).await;
     }
 
     pub(crate) fn up(meeting: Option<MeetingId>, body: UpBody) -> Up {
@@ -426,11 +438,13 @@ impl World {
     }
 
     async fn status_for(&self, client: &str, kind: &str, channel: &str, cause: Option<&str>) {
-        let body = serde_json::json!({
-            "clientId": client_id(client), "time": now_ms(), "eventType": kind, "channelId": channel,
-            "clientIp": "127.0.0.1:1", "cause": cause,
-        });
-        self.stamp_and_send(&format!("{GROUP}_MQTT"), Vec::new(), body.to_string().into_bytes()).await;
+        self.stamp_and_send(&format!("{GROUP}_MQTT"), Vec::new(), status(client, kind, channel, cause)).await;
+    }
+
+    /// A client publishes what reads like an event of another.
+    pub(crate) async fn forges_a_connect(&self, forger: &str, client: &str) {
+        let body = status(client, "connect", &format!("{client}-forged"), None);
+        self.publish_to(&format!("{GROUP}_MQTT"), forger, body).await;
     }
 
     /// Connects, and waits until the catalog knows.

@@ -618,6 +618,33 @@ async fn the_topics_of_calls_stay_and_keep_the_rule_that_calls_need() {
 }
 
 #[tokio::test]
+async fn who_is_online_is_the_brokers_word_alone() {
+    let world = World::new().await;
+    let make = async |topic: &str, rule: &str| {
+        world.ask("POST", "/api/v1/topics", json!({ "topic": topic, "rule": rule })).await
+    };
+    // The group of the second one may be made later.
+    for topic in ["GID_dev_MQTT", "GID_later_MQTT"] {
+        for rule in ["to_queue", "both"] {
+            let refused = make(topic, rule).await;
+            assert_eq!(refused.refused(), (400, "invalid_body"), "{topic} {rule}");
+            assert!(refused.text("detail").contains("who is online"), "{}", refused.text("detail"));
+        }
+        assert_eq!(make(topic, "from_queue").await.status, StatusCode::OK);
+        let patch = world.ask("PATCH", &format!("/api/v1/topics/{topic}"), json!({ "rule": "both" })).await;
+        assert_eq!(patch.refused(), (400, "invalid_body"));
+    }
+    assert_eq!(make("our_MQTT", "to_queue").await.status, StatusCode::OK, "no group has such a name");
+    for right in ["publish", "p2p"] {
+        let grant = json!({ "group": "GID_dev", "topic": "GID_dev_MQTT", "rights": [right] });
+        assert_eq!(world.ask("POST", "/api/v1/grants", grant).await.refused(), (400, "invalid_body"), "{right}");
+    }
+    world
+        .create("/api/v1/grants", json!({ "group": "GID_dev", "topic": "GID_dev_MQTT", "rights": ["subscribe"] }))
+        .await;
+}
+
+#[tokio::test]
 async fn grants_of_keys_go_with_their_topic_for_those_alone_who_administer_keys() {
     let world = World::new().await;
     for topic in ["orders", "news"] {

@@ -45,6 +45,7 @@ async fn no_token_opens_what_is_closed_to_devices() {
     let world = World::with_topics().await;
     world.create("/api/v1/topics", json!({ "topic": "ring-down", "rule": "from_queue" })).await;
     world.create("/api/v1/topics", json!({ "topic": "ring-up", "rule": "to_queue" })).await;
+    world.create("/api/v1/topics", json!({ "topic": "GID_dev_MQTT", "rule": "from_queue" })).await;
     let table = [
         ("R", "ring-down/#", "right subscribe"),
         ("R", "ring-down", "right subscribe"),
@@ -55,6 +56,7 @@ async fn no_token_opens_what_is_closed_to_devices() {
         ("R", "ring-up/#", "right subscribe"),
         ("RW", "ring-up/create", "right subscribe"),
         ("W", "ring-up/p2p/#", "right p2p"),
+        ("W", "GID_dev_MQTT/#", "who is online"),
     ];
     for (actions, resource, words) in table {
         let resources = json!(["chat/a", resource]);
@@ -63,8 +65,10 @@ async fn no_token_opens_what_is_closed_to_devices() {
         assert_eq!(refused.refused(), (400, "invalid_token"), "{actions} {resource}");
         assert!(refused.text("detail").contains(words), "{actions} {resource}: {}", refused.text("detail"));
     }
-    let body = json!({ "actions": "W", "resources": ["ring-up/#"], "expires_at_ms": START_MS + 60_000 });
-    assert_eq!(world.token(KEY, body).await.status, StatusCode::OK);
+    for (actions, resource) in [("W", "ring-up/#"), ("R", "GID_dev_MQTT/#")] {
+        let body = json!({ "actions": actions, "resources": [resource], "expires_at_ms": START_MS + 60_000 });
+        assert_eq!(world.token(KEY, body).await.status, StatusCode::OK, "{actions} {resource}");
+    }
 }
 
 #[tokio::test]
