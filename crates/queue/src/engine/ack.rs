@@ -51,8 +51,8 @@ impl Inner {
         state.check_available()?;
         let changed = state.core.change(id.subscription, id.position, id.serial, invisible, now);
         let serial = changed.map_err(|Expired| AckError::Expired)?;
-        // The receives wait for the next deadline, which is another one now.
-        state.wake(id.subscription);
+        // Of the receives one waits for the next deadline, which is another one now.
+        state.wake_one(id.subscription);
         Ok(HandOutId { serial, ..id }.receipt(self.log.epoch()))
     }
 }
@@ -76,7 +76,7 @@ impl AtomicAck for Inner {
         if let Ok(id) = self.parse(receipt) {
             let mut state = self.state();
             state.core.release(id.subscription, id.position, id.serial);
-            state.wake(id.subscription);
+            state.wake_one(id.subscription);
         }
     }
 }

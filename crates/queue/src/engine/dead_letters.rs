@@ -22,8 +22,8 @@ impl Inner {
                 tracing::warn!(%error, "a message could not be moved to the dead letters; it is tried again");
                 let mut state = self.state();
                 state.core.release(waiter.subscription, dead.position, dead.serial);
-                // The receives wait for the next deadline, which is another one now.
-                state.wake(waiter.subscription);
+                // Of the receives one waits for the next deadline, which is another one now.
+                state.wake_one(waiter.subscription);
             }
         }
     }

@@ -25,6 +25,13 @@ pub(super) struct Waiter {
     _place: Arc<()>,
 }
 
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        // It may have been the one that waited for the next deadline.
+        self.notify.notify_one();
+    }
+}
+
 /// What one poll of the subscription found.
 pub(super) struct Polled {
     pub(super) info: SubscriptionInfo,
@@ -103,6 +110,10 @@ impl Inner {
     fn poll_once(&self, waiter: &Waiter, request: &ReceiveRequest) -> Result<Polled, ReceiveError> {
         let now = self.now();
         let mut state = self.state();
+        #[cfg(test)]
+        {
+            state.polls += 1;
+        }
         state.check_available()?;
         let unknown = || ReceiveError::UnknownTopic(request.topic.clone());
         let info = state.core.subscription_info(waiter.subscription).ok_or_else(unknown)?;
@@ -121,8 +132,8 @@ impl Inner {
         }
         if picked.open().next().is_some() {
             self.log_hand_outs(&mut state, waiter.subscription, &picked)?;
-            // The other receives wait for the next deadline, which is another one now.
-            state.wake(waiter.subscription);
+            // Another receive waits for the next deadline, which is another one now.
+            state.wake_one(waiter.subscription);
         }
         state.core.remove_skipped(waiter.subscription, &picked);
         if let Some(last) = picked.last_skipped() {
@@ -197,6 +208,123 @@ fn tell_of_limit(info: &SubscriptionInfo, news: LimitNews) {
         ),
         LimitNews::Left { picks } => {
             tracing::info!(%topic, %group, receives = picks, "a group gets new messages again")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use std::time::Duration;
+
+    use commitlog::testing::ForgettingStorage;
+    use commitlog::{Log, Options};
+    use tokio::task::JoinSet;
+
+    use crate::engine::{Engine, EngineOptions};
+    use crate::message::{Delivery, GroupOptions, Message, ReceiveRequest, TagFilter};
+    use crate::names::{GroupName, TopicName};
+    use crate::queue::Queue as _;
+
+    const RECEIVES: usize = 100;
+
+    struct Waiting {
+        engine: Engine,
+        receives: JoinSet<Vec<Delivery>>,
+    }
+
+    fn topic(name: &str) -> TopicName {
+        TopicName::parse(name).unwrap()
+    }
+
+    impl Waiting {
+        async fn new(topics: &[&str]) -> Self {
+            let (log, _) = Log::open(ForgettingStorage::new().handle(), Options::default()).unwrap();
+            let options = EngineOptions { invisible_min: Duration::from_millis(1), ..EngineOptions::default() };
+            let engine = Engine::recover(options).start(log);
+            engine.create_group(GroupName::parse("group").unwrap(), GroupOptions::default()).await.unwrap();
+            for name in topics {
+                engine.create_topic(topic(name)).await.unwrap();
+            }
+            Self { engine, receives: JoinSet::new() }
+        }
+
+        async fn receive(&mut self, name: &str, invisible: Duration) {
+            let request = ReceiveRequest {
+                group: GroupName::parse("group").unwrap(),
+                topic: topic(name),
+                filter: TagFilter::All,
+                max: 1,
+                wait: Duration::from_secs(60),
+                invisible,
+            };
+            let engine = self.engine.clone();
+            self.receives.spawn(async move { engine.receive(request).await.unwrap() });
+            self.come_to_rest().await;
+        }
+
+        async fn come_to_rest(&self) {
+            for _ in 0..2 * RECEIVES {
+                tokio::task::yield_now().await;
+            }
+        }
+
+        fn polls(&self) -> u64 {
+            self.engine.inner.state().polls
+        }
+
+        async fn send(&self, name: &str) {
+            self.engine.send_wait(&topic(name), Message::default()).await.unwrap();
+        }
+
+        async fn next(&mut self) -> Delivery {
+            self.receives.join_next().await.unwrap().unwrap().remove(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_wakes_a_few_receives_of_its_topic_and_none_of_another() {
+        let mut waiting = Waiting::new(&["one", "two"]).await;
+        let long = Duration::from_secs(3600);
+        for _ in 0..RECEIVES {
+            waiting.receive("one", long).await;
+            waiting.receive("two", long).await;
+        }
+        waiting.come_to_rest().await;
+        let before = waiting.polls();
+        waiting.send("one").await;
+        assert_eq!(waiting.next().await.topic, topic("one"));
+        waiting.come_to_rest().await;
+        let polls = waiting.polls() - before;
+        // It is handed out; then one more learns of the deadline, and one of the end of the receive.
+        assert!(polls <= 3, "{polls} polls for one message");
+    }
+
+    #[tokio::test]
+    async fn each_of_many_messages_reaches_a_receive_that_waits() {
+        let mut waiting = Waiting::new(&["one"]).await;
+        for _ in 0..RECEIVES {
+            waiting.receive("one", Duration::from_secs(3600)).await;
+        }
+        let sends = (0..RECEIVES).map(|_| waiting.engine.send_wait(&topic("one"), Message::default()));
+        for send in sends.collect::<Vec<_>>() {
+            send.await.unwrap();
+        }
+        for _ in 0..RECEIVES {
+            assert_eq!(waiting.next().await.attempt, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_due_again_reaches_each_receive_that_waits_in_turn() {
+        let mut waiting = Waiting::new(&["one"]).await;
+        for _ in 0..10 {
+            waiting.receive("one", Duration::from_millis(5)).await;
+        }
+        waiting.send("one").await;
+        for attempt in 1..=10 {
+            assert_eq!(waiting.next().await.attempt, attempt);
         }
     }
 }

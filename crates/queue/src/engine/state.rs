@@ -24,6 +24,9 @@ pub(super) struct State {
     waiters_by_subscription: HashMap<SubscriptionId, Waiters>,
     /// Why nothing is accepted any more.
     unavailable: Option<Unavailable>,
+    /// How often receives have looked for messages.
+    #[cfg(test)]
+    pub(super) polls: u64,
 }
 
 struct Pending {
@@ -115,7 +118,7 @@ impl State {
 
     pub(super) fn consume(&mut self, subscription: SubscriptionId, position: Position) {
         if self.core.consume(subscription, position) {
-            self.wake(subscription);
+            self.wake_one(subscription);
         }
     }
 
@@ -194,13 +197,13 @@ impl State {
                 WhenDurable::AddMessage { topic, position, entry, place, done } => {
                     self.core.remove_old(topic, retention);
                     for subscription in self.core.add_message(topic, position, (entry, place)) {
-                        self.wake(subscription);
+                        self.wake_one(subscription);
                     }
                     callbacks.extend(done.map(|done| (done, message_id(position))));
                 }
                 WhenDurable::Enter { topic, position, message, entry } => {
                     for subscription in self.core.enter_waiting(topic, position, message, entry) {
-                        self.wake(subscription);
+                        self.wake_one(subscription);
                     }
                 }
                 WhenDurable::Consume { subscription, position } => self.consume(subscription, position),
@@ -233,9 +236,11 @@ impl State {
         }
     }
 
-    pub(super) fn wake(&self, subscription: SubscriptionId) {
+    /// Wakes a receive of the subscription: there is something for it to see. What it hands out wakes the next one, and so
+    /// does its end: as long as there are any, one of them knows of all that there is, and of the next deadline.
+    pub(super) fn wake_one(&self, subscription: SubscriptionId) {
         if let Some(waiters) = self.waiters_by_subscription.get(&subscription) {
-            waiters.notify.notify_waiters();
+            waiters.notify.notify_one();
         }
     }
 
