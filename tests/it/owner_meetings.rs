@@ -96,6 +96,15 @@ impl Call {
         self.until("Bob is heard again", |speech| speech.forwarded > cut.forwarded + PACKETS).await.map(drop)
     }
 
+    async fn is_rid_of_bob(&self) -> Result<()> {
+        let give_up = Instant::now() + PATIENCE;
+        while self.speech().await?.is_some() {
+            ensure!(Instant::now() < give_up, "Bob is still in the channel");
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(())
+    }
+
     async fn details(&self) -> Result<Value> {
         self.stage.api(Method::GET, &format!("/api/v1/meetings/{}", self.meeting), None).await
     }
@@ -162,16 +171,13 @@ async fn an_operator_blocks_rings_removes_and_ends_and_a_kill_lifts_no_block() -
     carol.wait("admitted", PATIENCE, |_| true).await?;
     call.does("meetings kick M bob --yes")?;
     call.bob.wait("ended", PATIENCE, |event| event["reason"] == "kicked").await?;
-    let give_up = Instant::now() + PATIENCE;
-    while call.speech().await?.is_some() {
-        ensure!(Instant::now() < give_up, "Bob is still in the channel");
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-    }
+    call.is_rid_of_bob().await?;
     let ended = call.act("end", None).await?;
     assert_eq!((&ended["state"], &ended["reason"]), (&json!("ended"), &json!("destroyed")));
     for actor in [&call.alice, &carol] {
         actor.wait("ended", PATIENCE, |event| event["reason"] == "destroyed" && of_operator(event)).await?;
     }
+    let give_up = Instant::now() + PATIENCE;
     while call.stage.channel(&call.meeting).await?.is_some() {
         ensure!(Instant::now() < give_up, "the channel is still there");
         tokio::time::sleep(BETWEEN_LOOKS).await;
@@ -251,4 +257,16 @@ async fn the_how_to_about_meetings_does_what_it_says() -> Result<()> {
     bob.wait("ended", PATIENCE, |event| event["reason"] == "kicked").await?;
     alice.wait("ended", PATIENCE, |event| event["meeting"] == meeting && event["user"].is_null()).await?;
     Ok(())
+}
+
+/// Its media needs no login: a terminal that is not the owner's any more would go on hearing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_media_of_a_device_that_is_revoked_ends_with_its_login() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let call = Call::begun(folder.path()).await?;
+    let devices = call.stage.api(Method::GET, "/api/v1/devices?user=bob", None).await?;
+    let device = devices["items"][0]["client_id"].as_str().context("Bob has no device")?;
+    call.desk.does(&format!("devices revoke {device} --yes"))?;
+    call.alice.wait("ended", PATIENCE, |event| event["reason"] == "left").await?;
+    call.is_rid_of_bob().await
 }

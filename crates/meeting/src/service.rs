@@ -81,6 +81,7 @@ impl MeetingService {
             set_aside: watch::Sender::default(),
             sent: std::sync::Mutex::default(),
             outbox: Notify::new(),
+            caught_up: Notify::new(),
             answers,
             deadlines: Notify::new(),
             creating: Mutex::new(()),

@@ -33,6 +33,8 @@ pub(crate) struct ServiceState {
     pub sent: std::sync::Mutex<Vec<i64>>,
     /// There are new rows in the outbox.
     pub outbox: Notify,
+    /// What the run before left in the outbox is sent.
+    pub caught_up: Notify,
     /// Answers that are sent behind the rows of the outbox.
     pub answers: mpsc::Sender<Answer>,
     /// The earliest deadline may have changed.

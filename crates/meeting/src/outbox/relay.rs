@@ -25,7 +25,7 @@ use tokio::time::MissedTickBehavior;
 const READ_MAX: u32 = 256;
 /// Rows in memory; past it nothing is read until some are sent.
 const HELD_MAX: usize = 8_192;
-/// The lanes of a service that is gone wait for so long at most.
+/// The lanes of a service that is gone wait for so long, and then until another looks.
 const CLAIM: Duration = Duration::from_secs(6);
 /// How often claims are renewed, and the outbox is looked through for lanes that nobody has.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -47,6 +47,9 @@ pub(crate) async fn run(service: Arc<ServiceState>, mut answers: mpsc::Receiver<
                 relay.take_answers();
             }
         }
+        if !look && relay.held == 0 {
+            relay.service.caught_up.notify_one();
+        }
         tokio::select! {
             biased;
             Some(done) = relay.sending.join_next() => match done {
@@ -54,7 +57,7 @@ pub(crate) async fn run(service: Arc<ServiceState>, mut answers: mpsc::Receiver<
                 Err(_) => return,
             },
             () = relay.service.outbox.notified() => look = true,
-            Some(answer) = answers.recv() => {
+            Some(answer) = answers.recv(), if relay.answers.len() < ANSWERS_MAX => {
                 relay.answers.push(answer);
                 look = true;
             }

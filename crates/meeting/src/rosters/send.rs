@@ -5,11 +5,17 @@ use crate::machine::OutgoingSignal;
 use crate::rosters::RosterUpdate;
 use crate::state::ServiceState;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+/// A queue that takes nothing keeps rosters no longer than this from going beside it.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs until it is dropped, or a send has panicked: its member would never be sent anything any more.
 pub(crate) async fn run(service: Arc<ServiceState>) {
+    // A roster that overtakes an older decision lets its terminal take that for old, and tell the person nothing of it.
+    let _ = timeout(CAUGHT_UP_WITHIN, service.caught_up.notified()).await;
     let mut runs = JoinSet::new();
     loop {
         let (updates, next) = service.rosters.poll_updates(Instant::now());

@@ -421,8 +421,8 @@ impl Rings {
         ask
     }
 
-    /// Takes over what the service says of everything that it knows; `arrivals` had arrived when it was asked. Returns true if an invitation is newer, so that one
-    /// more answer is needed.
+    /// Takes over what the service says of everything that it knows; so many `arrivals` there had been when it was asked.
+    /// Returns true if an invitation is newer, so that one more answer is needed.
     pub(crate) fn handle_state(
         &mut self,
         step: &mut Step<'_, '_>,
