@@ -23,6 +23,7 @@ mod jwts;
 mod keys;
 mod legacy_tokens;
 mod login;
+mod logins;
 mod meetings;
 mod messages;
 mod names;

@@ -20,11 +20,13 @@ mod devices;
 mod jwt;
 mod password;
 mod standing;
+mod why;
 
 pub use devices::{DEVICES_CACHED_MAX, DeviceDirectory, LookupDone, LookupError, LookupSource};
 pub(crate) use password::matches;
 pub use password::sign;
-pub use standing::{credential_stands_until, has_signed, secret_stands_until};
+pub use standing::{credential_stands_until, has_signed, judge_again, secret_stands_until};
+pub(crate) use why::{method_of, why_refused};
 
 use crate::access::{Access, ClientId, Identity};
 use crate::certificate::CertificateError;

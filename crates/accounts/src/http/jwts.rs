@@ -27,10 +27,7 @@ impl Api {
         for issuer in issuers {
             let mut read = issuer.verify(text);
             if read == Err(JwtError::UnknownKey) {
-                let (done, refreshed) = tokio::sync::oneshot::channel();
-                issuer.when_refreshed(Box::new(|| _ = done.send(())));
-                // Without an answer in time it stays unknown.
-                let _ = timeout(FETCHED_WITHIN, refreshed).await;
+                self.refreshed(&issuer).await;
                 read = issuer.verify(text);
             }
             let is_theirs = read.is_ok();
@@ -40,6 +37,13 @@ impl Api {
             }
         }
         last
+    }
+
+    /// When its keys are fetched anew. Without an answer in time what is unknown stays so.
+    pub(super) async fn refreshed(&self, issuer: &Issuer) {
+        let (done, refreshed) = tokio::sync::oneshot::channel();
+        issuer.when_refreshed(Box::new(|| _ = done.send(())));
+        let _ = timeout(FETCHED_WITHIN, refreshed).await;
     }
 
     /// What there is to say of a JWT of an issuer of the configuration.

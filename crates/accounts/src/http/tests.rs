@@ -13,6 +13,7 @@ mod owners;
 mod refusals;
 mod server;
 mod tokens;
+mod validator;
 
 use super::gate::Elapsed;
 use super::*;

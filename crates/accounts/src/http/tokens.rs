@@ -4,7 +4,8 @@
 
 use super::body::{Body, Secret};
 use super::grants::why_closed;
-use super::owner::{Holder, Refusals, Refused, RefusedOne, Topics};
+use super::logins::ShownLogin;
+use super::owner::{Holder, Refusals, Refused, RefusedBody, RefusedOne, Topics};
 use super::rates::Asking;
 use super::{Api, unavailable};
 use crate::access::ClientId;
@@ -112,7 +113,27 @@ impl fmt::Debug for ShownToken {
     }
 }
 
-/// What there is to say of a token. Of one that was neither issued here nor signed by an issuer of the configuration, nothing but
+/// A token, or a login of MQTT.
+#[derive(Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TokenQuestion {
+    /// A token, a JWT, or a client certificate in PEM; not together with the rest.
+    token: Option<String>,
+    /// Of a CONNECT, with its `password` and its `client_id`.
+    #[schema(example = "Signature|billing|convoke")]
+    username: Option<String>,
+    password: Option<String>,
+    #[schema(example = "GID_phone@@@billing")]
+    client_id: Option<String>,
+}
+
+impl fmt::Debug for TokenQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenQuestion").finish_non_exhaustive()
+    }
+}
+
+/// What there is to say of a token, or of a login. Of one that was neither issued here nor signed by an issuer of the configuration, nothing but
 /// that.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(super) struct TokenAnswer {
@@ -123,12 +144,15 @@ pub(super) struct TokenAnswer {
     /// Why it is not valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) why: Option<String>,
+    /// Of a login: Signature, Token, DeviceCredential or JWT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) login: Option<String>,
     /// Of a JWT that was not issued here: the name of its issuer in the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) issuer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<Uuid>,
-    /// The key that applied for it; `owner`: that of the data directory.
+    /// The key that applied for it; `owner`: that of the data directory. Of a Signature the key that has signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,42 +203,27 @@ pub(super) async fn apply_for_token(
     }))
 }
 
-/// Is this token valid, and what is it good for? JWTs of configured issuers and client certificates in PEM are tokens, too.
+/// Is this token valid, and what is it good for? JWTs of configured issuers and client certificates in PEM are tokens, too. Or: would
+/// a client with this user name, password and client id be let in, as whom, and if not, why? What MQTT refuses without a cause is told
+/// to keys whose scopes show it: of access keys admin, of devices devices, of groups groups.
 #[utoipa::path(
-    post, path = "/api/v1/tokens:query", tag = "tokens", security(("api_key" = ["topics"])), request_body = ShownToken,
-    responses((status = 200, body = TokenAnswer), Refused)
+    post, path = "/api/v1/tokens:query", tag = "tokens", security(("api_key" = ["topics"])), request_body = TokenQuestion,
+    responses((status = 200, body = TokenAnswer), Refused, RefusedBody)
 )]
 pub(super) async fn query_token(
     State(api): State<Arc<Api>>,
-    _: Holder<Topics>,
-    Body(ShownToken { token }): Body<ShownToken>,
-) -> Json<TokenAnswer> {
-    if let Some(answer) = api.describe_certificate(&token).await {
-        return Json(answer);
+    holder: Holder<Topics>,
+    Body(question): Body<TokenQuestion>,
+) -> Result<Json<TokenAnswer>, Problem> {
+    let TokenQuestion { token, username, password, client_id } = question;
+    match (token, username, password, client_id) {
+        (Some(token), None, None, None) => Ok(Json(api.describe_token(token).await)),
+        (None, Some(username), Some(password), Some(client_id)) => {
+            let login = ShownLogin { username, password, client_id };
+            api.describe_login(holder.caller().scopes, login).await.map(Json)
+        }
+        _ => Err(Problem::new(Code::InvalidBody, "send a token alone, or username, password and client_id of a login")),
     }
-    if let Some(answer) = api.describe_jwt(&token).await {
-        return Json(answer);
-    }
-    let valid = api.token_is_valid(&token);
-    let error = valid.err();
-    let answer = TokenAnswer {
-        valid: error.is_none(),
-        code: error.map(TokenError::code),
-        why: error.map(|error| error.to_string()),
-        ..TokenAnswer::default()
-    };
-    let access = api.state.access.load();
-    let Some(Ok(token)) = access.token_key().map(|key| key.verify(&token)) else { return Json(answer) };
-    Json(TokenAnswer {
-        id: Some(token.id),
-        key: Some(token.applicant.name().to_owned()),
-        actions: Some(token.token_type.into()),
-        resources: Some(token.resources),
-        expires_at_ms: Some(token.expires_at_ms),
-        client_id: token.client_id,
-        user: token.user,
-        ..answer
-    })
 }
 
 /// Voids a token, a JWT or a client certificate before its time: nobody logs in by it any more, and connections by it end. Up to 5
@@ -237,6 +246,35 @@ fn invalid(words: impl Into<String>) -> Problem {
 }
 
 impl Api {
+    async fn describe_token(&self, token: String) -> TokenAnswer {
+        if let Some(answer) = self.describe_certificate(&token).await {
+            return answer;
+        }
+        if let Some(answer) = self.describe_jwt(&token).await {
+            return answer;
+        }
+        let valid = self.token_is_valid(&token);
+        let error = valid.err();
+        let answer = TokenAnswer {
+            valid: error.is_none(),
+            code: error.map(TokenError::code),
+            why: error.map(|error| error.to_string()),
+            ..TokenAnswer::default()
+        };
+        let access = self.state.access.load();
+        let Some(Ok(token)) = access.token_key().map(|key| key.verify(&token)) else { return answer };
+        TokenAnswer {
+            id: Some(token.id),
+            key: Some(token.applicant.name().to_owned()),
+            actions: Some(token.token_type.into()),
+            resources: Some(token.resources),
+            expires_at_ms: Some(token.expires_at_ms),
+            client_id: token.client_id,
+            user: token.user,
+            ..answer
+        }
+    }
+
     /// A token that the holder of a key with the scope topics wishes, and what it says.
     pub(super) async fn issue_token(
         self: &Arc<Self>,

@@ -1,8 +1,47 @@
 //! Logins that stand: until when what they were let in by lets them stay.
 
-use super::{LoginError, password};
-use crate::access::Access;
-use catalog::Device;
+use super::{Credential, Login, LoginError, password};
+use crate::access::{Access, ClientId, Identity};
+use crate::token::TokenError;
+use catalog::{Device, Scope};
+
+/// A login that is finished, by the rules of now. Whose group is gone has no place here. A key that was disabled, removed or
+/// rotated while the device was looked up lets nobody in any more, nor does a token that was revoked, or whose key has ended. A
+/// key without the scope topics has nothing to do on MQTT; with a session it would receive what the session has subscribed.
+///
+/// # Errors
+/// The login is refused.
+pub fn judge_again(
+    access: &Access,
+    client_id: &str,
+    login: Login,
+    is_over: impl Fn(u64) -> bool,
+) -> Result<Login, LoginError> {
+    if !ClientId::parse(client_id).is_ok_and(|id| access.has_group(id.group())) {
+        return Err(LoginError::Refused);
+    }
+    match (&login.identity, &login.credential) {
+        (Identity::Service { key_id, .. }, Credential::Secret { generation, key_created_ms }) => {
+            let valid_until_ms = secret_stands_until(access, key_id, *generation, *key_created_ms)?;
+            if valid_until_ms.is_some_and(is_over) {
+                return Err(LoginError::Expired);
+            }
+            let may = access.key_allows(key_id, Scope::Topics);
+            if may { Ok(Login { valid_until_ms, ..login }) } else { Err(LoginError::Scope) }
+        }
+        (Identity::Tokens(holder), _) => {
+            holder.tokens().try_for_each(|token| access.check_token(token))?;
+            let holder = holder.ending_by(|token| access.end_of_token(token));
+            if holder.first_to_end().is_some_and(|(_, ends_at_ms)| is_over(ends_at_ms)) {
+                return Err(TokenError::Expired.into());
+            }
+            Ok(Login { identity: Identity::Tokens(Box::new(holder)), ..login })
+        }
+        (_, Credential::Jwt { id }) => access.check_jwt(*id).map(|()| login).map_err(LoginError::from),
+        (_, Credential::Certificate { ids }) => Ok(access.check_certificates(ids).map(|()| login)?),
+        _ => Ok(login),
+    }
+}
 
 /// Until when this secret of an access key, which was created then, lets its holder stay, by the rules that are in force;
 /// `None`: until it is taken away.

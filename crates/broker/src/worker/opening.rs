@@ -1,9 +1,7 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
-use accounts::access::{Access, ClientId, Identity, is_account_of_tokens};
+use accounts::access::is_account_of_tokens;
 use accounts::login::{self, Credential, Login, LoginError, LoginStep, Shown};
-use accounts::token::TokenError;
-use catalog::Scope;
 use commitlog::AppendError;
 use limiter::TokenBucket;
 use mqtt::ReasonCode;
@@ -76,7 +74,8 @@ impl Worker {
     pub(super) fn logged_in(&mut self, key: ConnectionKey, logged_in: Option<LoggedIn>) {
         let Some(LoggedIn { request, result }) = logged_in else { return };
         let access = self.shared.access.load();
-        let judged = result.and_then(|login| self.judged_again(&access, &request.client, login));
+        let is_over = |at_ms| self.now.over().is_over(at_ms);
+        let judged = result.and_then(|login| login::judge_again(&access, request.client.as_str(), login, is_over));
         let Login { identity, credential, valid_until_ms } = match judged {
             Ok(login) => login,
             Err(error) => return self.refuse_login(key, error),
@@ -134,37 +133,6 @@ impl Worker {
         match opened.waits_for {
             Some(end) => self.durability.wait(end, AfterDurable::Accept(key)),
             None => self.accept(key),
-        }
-    }
-
-    /// By the rules of now. Whose group is gone has no place here. A key that was disabled, removed or rotated while the device was looked up lets nobody in any more,
-    /// nor does a token that was revoked, or whose key has ended. A key without this scope has nothing to do here; with a session
-    /// it would receive what the session has subscribed.
-    fn judged_again(&self, access: &Access, client_id: &ClientKey, login: Login) -> Result<Login, LoginError> {
-        let over = self.now.over();
-        if !ClientId::parse(client_id.as_str()).is_ok_and(|id| access.has_group(id.group())) {
-            return Err(LoginError::Refused);
-        }
-        match (&login.identity, &login.credential) {
-            (Identity::Service { key_id, .. }, Credential::Secret { generation, key_created_ms }) => {
-                let valid_until_ms = login::secret_stands_until(access, key_id, *generation, *key_created_ms)?;
-                if valid_until_ms.is_some_and(|until_ms| over.is_over(until_ms)) {
-                    return Err(LoginError::Expired);
-                }
-                let may = access.key_allows(key_id, Scope::Topics);
-                if may { Ok(Login { valid_until_ms, ..login }) } else { Err(LoginError::Scope) }
-            }
-            (Identity::Tokens(holder), _) => {
-                holder.tokens().try_for_each(|token| access.check_token(token))?;
-                let holder = holder.ending_by(|token| access.end_of_token(token));
-                if holder.first_to_end().is_some_and(|(_, ends_at_ms)| over.is_over(ends_at_ms)) {
-                    return Err(TokenError::Expired.into());
-                }
-                Ok(Login { identity: Identity::Tokens(Box::new(holder)), ..login })
-            }
-            (_, Credential::Jwt { id }) => access.check_jwt(*id).map(|()| login).map_err(LoginError::from),
-            (_, Credential::Certificate { ids }) => Ok(access.check_certificates(ids).map(|()| login)?),
-            _ => Ok(login),
         }
     }
 

@@ -20,8 +20,8 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) enum Verb {
     /// Apply for a token, and print it this once.
     Apply(Apply),
-    /// Say whether a token is valid, and what it is good for.
-    Query(Shown),
+    /// Say whether a token or a login is valid, and what it is good for, or why it is not.
+    Query(Question),
     /// Void a token before its time; connections by it end.
     Revoke {
         #[command(flatten)]
@@ -75,9 +75,28 @@ pub(crate) struct Shown {
     file: PathBuf,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Question {
+    /// A file with the token, or with what `convoke tokens apply` or `convoke devices create` wrote by `--secret-file`; with
+    /// `--username` one with the password; `-` for standard input.
+    #[arg(required_unless_present = "username")]
+    file: Option<PathBuf>,
+    /// The user name of a login: Signature|KEY|convoke, or so with Token, DeviceCredential or JWT.
+    #[arg(long, value_name = "NAME", requires = "client_id")]
+    username: Option<String>,
+    /// The password of the login. Others on this machine can see it: name a file instead.
+    #[arg(long, value_name = "PASSWORD", requires = "username", conflicts_with = "file")]
+    password: Option<String>,
+    /// The client id of the login.
+    #[arg(long, value_name = "ID", requires = "username")]
+    client_id: Option<String>,
+}
+
 const CARD: &[Column] = &[
     Column::new("VALID", "valid", yes_or_no),
     Column::new("WHY NOT", "why", text),
+    Column::new("LOGIN", "login", text),
+    Column::new("ISSUER", "issuer", text),
     Column::new("KEY", "key", text),
     Column::new("ACTIONS", "actions", text),
     Column::new("TOPICS", "resources", text),
@@ -91,8 +110,9 @@ impl super::Verb for Verb {
     fn call(self) -> Result<Call> {
         Ok(match self {
             Self::Apply(apply) => apply.call()?,
-            Self::Query(token) => {
-                Call::card_with_verdict("query a token".to_owned(), &["tokens:query"], token.body()?, CARD, "valid")
+            Self::Query(question) => {
+                let (what, path) = ("query a token".to_owned(), &["tokens:query"]);
+                Call::card_with_verdict(what, path, question.body()?, CARD, "valid")
             }
             Self::Revoke { token, removal } => {
                 let said = "The token is void.".to_owned();
@@ -125,11 +145,11 @@ impl Apply {
 impl Shown {
     /// Not from the command line, where others on this machine can see it.
     fn body(&self) -> Result<Value> {
-        let read = read(&self.file).with_context(|| {
-            let remedy = "remedy: name a file with the token, or - for standard input";
-            format!("cannot read the token from {}\n  {remedy}", self.file.display())
-        })?;
-        let token = match serde_json::from_str::<Value>(&read) {
+        self.body_of(&read_whole(&self.file, "token")?)
+    }
+
+    fn body_of(&self, read: &str) -> Result<Value> {
+        let token = match serde_json::from_str::<Value>(read) {
             Ok(answer) => answer["token"].as_str().unwrap_or_default().to_owned(),
             Err(_) => read.trim().to_owned(),
         };
@@ -139,6 +159,40 @@ impl Shown {
         }
         Ok(json!({ "token": token }))
     }
+}
+
+impl Question {
+    fn body(self) -> Result<Value> {
+        let Self { file, username, password, client_id } = self;
+        let Some(username) = username else {
+            let file = file.unwrap_or_default();
+            let read = read_whole(&file, "token")?;
+            let login = serde_json::from_str::<Value>(&read).ok().as_ref().and_then(login_of);
+            return login.map_or_else(|| Shown { file }.body_of(&read), Ok);
+        };
+        let password = match (password, file) {
+            (Some(password), _) => password,
+            (None, Some(file)) => read_whole(&file, "password")?.trim_end_matches(['\r', '\n']).to_owned(),
+            (None, None) => bail!(Failure::Usage(
+                "there is no password\n  remedy: name the file that has it, or - for standard input".to_owned()
+            )),
+        };
+        Ok(json!({ "username": username, "password": password, "client_id": client_id }))
+    }
+}
+
+/// Of the answer that a new device got.
+fn login_of(answer: &Value) -> Option<Value> {
+    let [username, password, client_id] =
+        ["username", "password", "client_id"].map(|name| answer[name].as_str().filter(|_| answer["token"].is_null()));
+    Some(json!({ "username": username?, "password": password?, "client_id": client_id? }))
+}
+
+fn read_whole(file: &Path, what: &str) -> Result<String> {
+    read(file).with_context(|| {
+        let remedy = format!("remedy: name a file with the {what}, or - for standard input");
+        format!("cannot read the {what} from {}\n  {remedy}", file.display())
+    })
 }
 
 fn read(file: &Path) -> std::io::Result<String> {
