@@ -153,6 +153,18 @@ class Clients(Case):
         seen = [listener.seen.get(timeout=WAIT_S) for _ in range(2)]
         self.assertEqual(seen, [(b"one", 1), (b"one", 2)])
 
+    def test_what_a_push_consumer_leaves_behind_comes_to_another_at_once(self):
+        self.producer("orders").send(message("orders"))
+        raw = self.enterContext(Raw.opened(self))
+        (first,) = raw.received(auto_renew=True)
+        group = of.Resource(name="shop")
+        left = raw.stub.NotifyClientTermination(wire.NotifyClientTerminationRequest(group=group), metadata=raw.metadata())
+        self.assertEqual(left.status.code, CODE.OK)
+        (second,) = raw.received(auto_renew=True)
+        self.assertEqual((first.message_id, second.delivery_attempt), (second.message_id, 2))
+        self.assertEqual(raw.ack(first.receipt_handle).status.code, CODE.INVALID_RECEIPT_HANDLE)
+        self.assertEqual(raw.ack(second.receipt_handle).status.code, CODE.OK)
+
     def test_what_was_sent_survives_a_kill_and_a_receipt_does_not(self):
         producer, consumer = self.producer("orders"), self.consumer()
         receipts = [producer.send(message("orders", b"%d" % number)) for number in range(20)]
@@ -283,7 +295,7 @@ class Permissions(Case):
     def test_a_receipt_is_good_for_its_group_alone(self):
         raw = self.enterContext(Raw.opened(self))
         raw.send([raw.message("orders")])
-        handle = next(answer.message for answer in raw.receive() if answer.HasField("message")).system_properties.receipt_handle
+        handle = raw.received()[0].receipt_handle
         self.assertEqual(raw.ack(handle, group="audit").status.code, CODE.INVALID_RECEIPT_HANDLE)
         self.assertEqual(raw.ack(handle, topic="bills").status.code, CODE.INVALID_RECEIPT_HANDLE)
         guessed = handle.rsplit(".", 1)[0]
@@ -447,12 +459,13 @@ class Raw:
         asked = wire.QueryRouteRequest(topic=of.Resource(name=topic), endpoints=endpoints)
         return self.stub.QueryRoute(asked, metadata=self.metadata())
 
-    def begin_receive(self, group="shop", topic="orders", invisible_s=10, batch_size=32, poll_s=20, filter=None):
+    def begin_receive(self, group="shop", topic="orders", invisible_s=10, batch_size=32, poll_s=20, filter=None, auto_renew=False):
         asked = wire.ReceiveMessageRequest(
             group=of.Resource(name=group),
             message_queue=of.MessageQueue(topic=of.Resource(name=topic), id=-1),
             filter_expression=filter,
             batch_size=batch_size,
+            auto_renew=auto_renew,
         )
         asked.invisible_duration.seconds = invisible_s
         asked.long_polling_timeout.seconds = poll_s
@@ -460,6 +473,10 @@ class Raw:
 
     def receive(self, **options):
         return list(self.begin_receive(**options))
+
+    def received(self, **options):
+        """The system properties of what has come."""
+        return [answer.message.system_properties for answer in self.receive(**options) if answer.HasField("message")]
 
     def ack(self, handle, group="shop", topic="orders"):
         asked = wire.AckMessageRequest(group=of.Resource(name=group), topic=of.Resource(name=topic))

@@ -39,7 +39,7 @@ impl Shared {
 
     async fn ack_one(&self, topic: &TopicName, group: &GroupName, handle: &str) -> Result<(), Refusal> {
         let receipt = self.handles.open(topic, group, handle)?;
-        Ok(self.queue.ack(receipt).await?)
+        Ok(self.queue.ack(self.settled(receipt).await).await?)
     }
 
     /// Returns the handle that takes the place of the old one. Zero: the message is due at once.
@@ -53,7 +53,7 @@ impl Shared {
         let is_allowed = |invisible: &Duration| *invisible <= INVISIBLE_MAX;
         let invisible = invisible.filter(is_allowed).ok_or_else(illegal_invisible)?;
         let receipt = self.handles.open(&topic, &group, &request.receipt_handle)?;
-        let receipt = self.queue.change_invisible(receipt, invisible).await?;
+        let receipt = self.queue.change_invisible(self.settled(receipt).await, invisible).await?;
         Ok(self.handles.seal(&topic, &group, &receipt))
     }
 }

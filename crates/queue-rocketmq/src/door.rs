@@ -34,10 +34,12 @@ use crate::signature;
 /// Refusals after which a connection is closed.
 const TURNED_AWAY_MAX: u32 = 16;
 
-/// The holder of an access key that a request is from; among the extensions of the request.
-#[derive(Clone, Debug)]
+/// Who a request is from: the holder of an access key, by one of its clients. Among the extensions of the request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Caller {
     pub(crate) key_id: Arc<str>,
+    /// As the client calls itself.
+    pub(crate) client_id: Arc<str>,
 }
 
 /// A place among the telemetry streams of a connection, for as long as the stream lives; among the extensions of its request.
@@ -133,7 +135,7 @@ impl ConnectionDoor {
                 "this server takes no requests without TLS from other machines: use TLS, or set queue.plaintext";
             return Err(Refusal::new(Code::Forbidden, words));
         }
-        let client_id = headers.get("x-mq-client-id").map(HeaderValue::as_bytes).unwrap_or_default();
+        let client_id = headers.get("x-mq-client-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
         if client_id.is_empty() || client_id.len() > CLIENT_ID_BYTES_MAX {
             return Err(Refusal::new(Code::ClientIdRequired, "the header x-mq-client-id is missing or too long"));
         }
@@ -141,7 +143,7 @@ impl ConnectionDoor {
         let words =
             "the request is not signed by an access key that is valid here: see authorization and x-mq-date-time";
         let key_id = signer.ok_or_else(|| Refusal::new(Code::Unauthorized, words))?;
-        Ok(Caller { key_id: key_id.into() })
+        Ok(Caller { key_id: key_id.into(), client_id: client_id.into() })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What it is: a connection is told apart by its first byte (`connection`), each request is let in by its headers, before its
 //! body is read (`door`), and then answered by one module per kind: `route`, `send`, `recall`, `receive`, `ack`,
-//! `settings`. `message` is
+//! `settings`; `renewals` keeps what push consumers have invisible. `message` is
 //! the only place that knows both a message of the wire and one of the queue.
 //!
 //! What it is not: it knows no accounts. Who made a signature, and what its key may do, it asks [`Access`]. Topics and groups
@@ -26,6 +26,8 @@ mod names;
 mod recall;
 mod receive;
 mod remoting;
+mod renewals;
+mod renewing;
 mod route;
 mod send;
 mod service;

@@ -30,8 +30,17 @@ pub(crate) const POLL_MIN: Duration = Duration::from_secs(5);
 pub(crate) const POLL_MAX: Duration = Duration::from_secs(20);
 pub(crate) const INVISIBLE_MIN: Duration = Duration::from_secs(10);
 pub(crate) const INVISIBLE_MAX: Duration = queue::limits::INVISIBLE_MAX;
-/// Where the consumer leaves it to the server.
+/// Where the consumer leaves it to the server, which renews it,
 pub(crate) const INVISIBLE_OF_SERVER: Duration = Duration::from_secs(60);
+/// so long before it is over,
+pub(crate) const RENEW_AHEAD: Duration = Duration::from_secs(10);
+/// until so long after the hand-out,
+pub(crate) const RENEWED_MAX: Duration = Duration::from_hours(3);
+/// or until the client has not been seen for so long: official clients send a heartbeat every 10 s.
+pub(crate) const CLIENT_GONE_AFTER: Duration = Duration::from_secs(35);
+pub(crate) const RENEWALS_LOOK: Duration = Duration::from_secs(5);
+/// Hand-outs that are renewed, of all clients.
+pub(crate) const RENEWALS_MAX: usize = 200_000;
 /// Characters of a message id that a client has made.
 pub(crate) const MESSAGE_ID_CHARS_MAX: usize = 64;
 pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;

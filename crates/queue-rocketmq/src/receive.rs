@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
+use queue::{Delivery, GroupName, Receipt, ReceiveRequest, TagFilter, TopicName};
 use rocketmq_proto as wire;
 use rocketmq_proto::receive_message_response::Content;
 use rocketmq_proto::{Code, FilterExpression, FilterType, ReceiveMessageResponse, Status};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::answer::{Refusal, ok};
@@ -37,7 +38,9 @@ impl Shared {
         caller: &Caller,
         request: wire::ReceiveMessageRequest,
     ) -> Result<Received, Refusal> {
+        let is_renewed = request.auto_renew;
         let request = self.checked(caller, request)?;
+        self.renewals.lock().await.saw(caller, Instant::now());
         let too_many = || Refusal::new(Code::TooManyRequests, "too many receives wait at the same time");
         let _poll = self.polls.try_acquire().map_err(|_| too_many())?;
         let (group, topic) = (request.group.clone(), request.topic.clone());
@@ -48,13 +51,19 @@ impl Shared {
         };
         // The right may have ended while it waited.
         if !deliveries.is_empty() && !self.access.may_receive(&caller.key_id, topic.as_str()) {
-            self.give_back(deliveries).await;
+            self.release(receipts(&deliveries)).await;
             return Err(Refusal::unknown_topic(topic.as_str()));
         }
         match self.place_for(&deliveries).await {
-            Some(place) => Ok(Received { group, deliveries, place }),
+            Some(place) => {
+                if is_renewed {
+                    let (mut renewals, now) = (self.renewals.lock().await, Instant::now());
+                    receipts(&deliveries).iter().for_each(|receipt| renewals.begin(caller, &group, receipt, now));
+                }
+                Ok(Received { group, deliveries, place })
+            }
             None => {
-                self.give_back(deliveries).await;
+                self.release(receipts(&deliveries)).await;
                 Err(Refusal::new(Code::TooManyRequests, "too many messages are being handed out at the same time"))
             }
         }
@@ -89,14 +98,6 @@ impl Shared {
         let permits = Arc::clone(&self.answers).acquire_many_owned(u32::try_from(units).ok()?);
         let place = tokio::time::timeout(POLL_MIN, permits).await.ok()?.ok()?;
         Some(Some(place))
-    }
-
-    /// They are handed out again at once.
-    async fn give_back(&self, deliveries: Vec<Delivery>) {
-        for delivery in deliveries {
-            // One that was not given back comes again after its invisible time.
-            let _ = self.queue.change_invisible(delivery.receipt, Duration::ZERO).await;
-        }
     }
 
     /// The answer, written as fast as the consumer reads it. What it does not take comes again after its invisible time.
@@ -143,6 +144,10 @@ impl Shared {
             Err(Refusal::unknown_topic(topic.as_str()))
         }
     }
+}
+
+fn receipts(deliveries: &[Delivery]) -> Vec<Receipt> {
+    deliveries.iter().map(|delivery| delivery.receipt.clone()).collect()
 }
 
 fn no_message() -> Option<Status> {

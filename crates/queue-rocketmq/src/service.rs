@@ -7,7 +7,8 @@ use queue::Queue;
 use rocketmq_proto as wire;
 use rocketmq_proto::Code;
 use rocketmq_proto::messaging_service_server::MessagingService;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -16,7 +17,8 @@ use crate::answer::{Refusal, ok, split};
 use crate::door::{Caller, TelemetryPlace};
 use crate::handles::Handles;
 use crate::limits::{ANSWERS_UNITS_MAX, POLLS_MAX};
-use crate::settings;
+use crate::renewals::Renewals;
+use crate::{names, renewing, settings};
 
 /// What the methods share.
 pub(crate) struct Shared {
@@ -24,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) access: Arc<dyn Access>,
     pub(crate) clock: Clock,
     pub(crate) handles: Handles,
+    pub(crate) renewals: Mutex<Renewals>,
     pub(crate) polls: Semaphore,
     pub(crate) answers: Arc<Semaphore>,
     pub(crate) stop: watch::Receiver<bool>,
@@ -40,7 +43,10 @@ impl Service {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (polls, answers) = (Semaphore::new(POLLS_MAX), Arc::new(Semaphore::new(ANSWERS_UNITS_MAX)));
-        Self(Arc::new(Shared { queue, access, clock, handles: Handles::new(), polls, answers, stop }))
+        let (handles, renewals) = (Handles::new(), Mutex::default());
+        let shared = Arc::new(Shared { queue, access, clock, handles, renewals, polls, answers, stop });
+        renewing::start(&shared);
+        Self(shared)
     }
 }
 
@@ -75,7 +81,8 @@ impl MessagingService for Service {
     }
 
     async fn heartbeat(&self, request: Request<wire::HeartbeatRequest>) -> Answer<wire::HeartbeatResponse> {
-        opened(request)?;
+        let (caller, _) = opened(request)?;
+        self.0.renewals.lock().await.saw(&caller, Instant::now());
         Ok(Response::new(wire::HeartbeatResponse { status: ok() }))
     }
 
@@ -147,7 +154,10 @@ impl MessagingService for Service {
         &self,
         request: Request<wire::NotifyClientTerminationRequest>,
     ) -> Answer<wire::NotifyClientTerminationResponse> {
-        opened(request)?;
+        let (caller, request) = opened(request)?;
+        if let Ok(group) = names::group(request.group.as_ref()) {
+            self.0.leave(&caller, &group).await;
+        }
         Ok(Response::new(wire::NotifyClientTerminationResponse { status: ok() }))
     }
 
