@@ -343,7 +343,7 @@ fn pass_on(shared: &Arc<Shared>, job: Box<QueueJob>) {
     let (message, keep) = (SharedMessage::new(mapped.message, shared.memory.meter_of_tasks()), mapped.keep);
     let from_queue = match mapped.to {
         Some(to) => FromQueue::P2p { to, message, keep, job },
-        None => FromQueue::Subscribers { message, job },
+        None => FromQueue::Subscribers { message, keep, job },
     };
     if let Some(address) = shared.workers.get(worker) {
         address.notify(Notice::FromQueue(from_queue));

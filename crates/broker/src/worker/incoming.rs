@@ -122,11 +122,11 @@ impl Worker {
                 let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Queue(job) };
                 self.clients.take_p2p(P2p { to, message, keep, reply_to }, self.now, &mut self.actions);
             }
-            FromQueue::Subscribers { message, job } => self.fan_out_from_queue(&message, job),
+            FromQueue::Subscribers { message, keep, job } => self.fan_out_from_queue(&message, keep, job),
         }
     }
 
-    fn fan_out_from_queue(&mut self, message: &SharedMessage, job: Box<QueueJob>) {
+    fn fan_out_from_queue(&mut self, message: &SharedMessage, keep: bool, job: Box<QueueJob>) {
         let workers = TopicName::parse(&message.topic).map(|topic| self.shared.workers_by_filter.workers(topic));
         let left = job.taken.left_of(workers.unwrap_or_default());
         if left.is_empty() {
@@ -138,7 +138,7 @@ impl Worker {
         for (worker, from) in left {
             let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Part { number, worker } };
             let (message, order) = (message.clone(), FanOutOrder::LogFirst { from, queue: queue.clone() });
-            self.fan_out_to(worker, FanOut { message, from: None, need: QueueJob::NEED, order, reply_to });
+            self.fan_out_to(worker, FanOut { message, from: None, keep, need: QueueJob::NEED, order, reply_to });
         }
     }
 }

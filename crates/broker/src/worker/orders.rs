@@ -29,7 +29,7 @@ pub(crate) enum Order {
     /// Takes a message for one client.
     Deliver { to: ClientKey, message: SharedMessage, keep: bool, answer: oneshot::Sender<Placed>, turn: Turn },
     /// Takes a message for the subscribers of this worker.
-    FanOut { message: SharedMessage, answer: oneshot::Sender<Placed>, turn: Turn },
+    FanOut { message: SharedMessage, keep: bool, answer: oneshot::Sender<Placed>, turn: Turn },
 }
 
 /// What became of an owner's message at one place.
@@ -107,11 +107,12 @@ impl Worker {
                 self.clients.take_p2p(P2p { to, message, keep, reply_to }, self.now, &mut self.actions);
                 1
             }
-            Order::FanOut { message, answer, turn } => {
-                let (online, inboxes) = self.clients.count_receivers(&message);
+            Order::FanOut { message, keep, answer, turn } => {
+                let (online, inboxes) = self.clients.count_receivers(&message, keep);
                 let reply_to = self.reply_to_owner(PlacedAnswer { online, inboxes, answer, turn });
                 let (from, need, order) = (None, Need::Normal, FanOutOrder::LiveFirst);
-                self.clients.take_fan_out(FanOut { message, from, need, order, reply_to }, self.now, &mut self.actions);
+                let fan_out = FanOut { message, from, keep, need, order, reply_to };
+                self.clients.take_fan_out(fan_out, self.now, &mut self.actions);
                 1
             }
         }

@@ -65,7 +65,7 @@ async fn route(shared: &Shared, publication: &Publication, turn: &Turn) -> Optio
             |answer| Order::Deliver { to: client.clone(), message: message.clone(), keep, answer, turn: turn.clone() };
         (client.as_str().to_owned(), order(owner, &deliver))
     });
-    let fan_out = |answer| Order::FanOut { message: message.clone(), answer, turn: turn.clone() };
+    let fan_out = |answer| Order::FanOut { message: message.clone(), keep, answer, turn: turn.clone() };
     let subscribers: Vec<_> = routes.subscribers.iter().map(|worker| order(worker, &fan_out)).collect();
     if let Some((client_id, answer)) = receiver {
         let Placed { online, outcome, .. } = answer.await.ok()?;

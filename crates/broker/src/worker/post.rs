@@ -80,6 +80,8 @@ pub(crate) struct FanOut {
     pub(crate) message: SharedMessage,
     /// The client that published it.
     pub(crate) from: Option<ClientKey>,
+    /// Wait for receivers that are off.
+    pub(crate) keep: bool,
     /// Of what goes into the log.
     pub(crate) need: Need,
     pub(crate) order: FanOutOrder,
@@ -329,7 +331,7 @@ pub(crate) struct Removal {
 
 pub(crate) enum FromQueue {
     P2p { to: ClientKey, message: SharedMessage, keep: bool, job: Box<QueueJob> },
-    Subscribers { message: SharedMessage, job: Box<QueueJob> },
+    Subscribers { message: SharedMessage, keep: bool, job: Box<QueueJob> },
 }
 
 /// A connection that has just been made.

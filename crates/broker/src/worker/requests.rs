@@ -219,7 +219,7 @@ impl Worker {
             let (message, from) = (message.clone(), routes.from.clone());
             self.fan_out_to(
                 worker,
-                FanOut { message, from, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to },
+                FanOut { message, from, keep, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to },
             );
         }
     }

@@ -33,6 +33,31 @@ fn what_is_not_kept_reaches_who_is_on_the_line_alone() {
     bob.expect_nothing();
 }
 
+/// Though they come back at once, and though their inboxes have room.
+#[test]
+fn what_is_not_kept_fills_no_inbox_of_a_subscriber_that_is_off() {
+    let world = World::new();
+    for parent in ["chat", "both-ways"] {
+        world.change_key(keep(parent, Some(0)));
+    }
+    let [mut away, mut there] = ["GID_dev@@@svc-1", "GID_dev@@@svc-2"].map(|client_id| {
+        let mut service = world.connect(Profile::of(client_id));
+        assert_eq!(service.subscribe(&["chat/#", "both-ways/#"]), [ReasonCode::GRANTED_QOS_1; 2]);
+        service
+    });
+    away.disconnect();
+    let mut sender = world.connect(Profile::passing("GID_dev@@@sender"));
+    for topic in ["chat/room", "both-ways/room"] {
+        assert_eq!(sender.publish(topic, topic), ReasonCode::SUCCESS);
+        assert_eq!(there.receive().payload, topic);
+    }
+    there.disconnect();
+    assert_eq!(sender.publish("chat/room", "to nobody"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+    away = world.connect(Profile::of("GID_dev@@@svc-1"));
+    assert!(away.session_present);
+    away.expect_nothing();
+}
+
 #[test]
 fn what_comes_from_the_queue_is_kept_as_its_parent_topic_says() {
     let world = World::new();

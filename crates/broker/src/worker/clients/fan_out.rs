@@ -18,7 +18,7 @@ use crate::worker::writes::LoggedFanOut;
 
 impl Clients {
     pub(in crate::worker) fn take_fan_out(&mut self, fan_out: FanOut, now: Now, actions: &mut Actions) {
-        let FanOut { message, from, need, order, reply_to } = fan_out;
+        let FanOut { message, from, keep, need, order, reply_to } = fan_out;
         let Ok(topic) = TopicName::parse(&message.topic) else { return };
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.collect_matches(topic, &mut matches);
@@ -26,6 +26,10 @@ impl Clients {
         let (mut receivers, mut live) = (VecDeque::new(), Vec::new());
         for found in matches.iter() {
             if found.no_local && from.as_ref().is_some_and(|from| self.is_client(found.key, from)) {
+                continue;
+            }
+            if !self.reaches(keep, found) {
+                self.context.counts.dropped_absent.one();
                 continue;
             }
             outcome = Outcome::Done(ReasonCode::SUCCESS);
@@ -54,14 +58,20 @@ impl Clients {
     }
 
     /// How many of those that a message is for are connected, and how many keep it on disk.
-    pub(in crate::worker) fn count_receivers(&mut self, message: &SharedMessage) -> (u64, u64) {
+    pub(in crate::worker) fn count_receivers(&mut self, message: &SharedMessage, keep: bool) -> (u64, u64) {
         let Ok(topic) = TopicName::parse(&message.topic) else { return (0, 0) };
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.collect_matches(topic, &mut matches);
         let online = matches.iter().filter(|found| self.open_connection(found.key).is_some()).count();
-        let inboxes = matches.iter().filter(|found| self.needs_log(message, found)).count();
+        let in_reach = matches.iter().filter(|found| self.reaches(keep, found));
+        let inboxes = in_reach.filter(|found| self.needs_log(message, found)).count();
         self.matches = matches;
         (online as u64, inboxes as u64)
+    }
+
+    /// What is not kept is for those on the line.
+    fn reaches(&self, keep: bool, found: &Match<ClientRef>) -> bool {
+        keep || self.open_connection(found.key).is_some()
     }
 
     fn needs_log(&self, message: &SharedMessage, found: &Match<ClientRef>) -> bool {

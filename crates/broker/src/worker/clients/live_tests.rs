@@ -45,7 +45,7 @@ fn publish_to_all(bench: &mut Bench, bytes: usize) {
     let message: SharedMessage = Message { topic: "chat/all".into(), ..of_bytes(bytes) }.into();
     let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
     bench.clients.take_fan_out(
-        FanOut { message, from: None, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to },
+        FanOut { message, from: None, keep: true, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to },
         bench.now,
         &mut bench.actions,
     );

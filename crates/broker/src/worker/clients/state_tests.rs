@@ -155,6 +155,7 @@ impl Run {
         let fan_out = FanOut {
             message: self.message(topic, number).into(),
             from: None,
+            keep: true,
             need: Need::Normal,
             order: FanOutOrder::LiveFirst,
             reply_to: NOBODY,

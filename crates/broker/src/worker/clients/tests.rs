@@ -658,8 +658,14 @@ fn a_name_of_a_client_that_was_forgotten_is_nobodys() {
     bench.subscribe(bob, "news/#");
     let news = Message { topic: "news/today".into(), ..message("for bob") };
     let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
-    let fan_out =
-        FanOut { message: news.into(), from: None, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to };
+    let fan_out = FanOut {
+        message: news.into(),
+        from: None,
+        keep: true,
+        need: Need::Normal,
+        order: FanOutOrder::LiveFirst,
+        reply_to,
+    };
     bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
     // While the write waits for the log, the session ends, and another client gets its slot.
     bench.clients.detach(&ClientKey::new(BOB));
@@ -706,8 +712,14 @@ fn a_fan_out_that_a_busy_log_gives_back_is_stored_once_for_each_of_its_receivers
     let held = loop {
         let news = Message { topic: "news/today".into(), ..message(&format!("{sent}{}", "x".repeat(100_000))) };
         let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
-        let fan_out =
-            FanOut { message: news.into(), from: None, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to };
+        let fan_out = FanOut {
+            message: news.into(),
+            from: None,
+            keep: true,
+            need: Need::Normal,
+            order: FanOutOrder::LiveFirst,
+            reply_to,
+        };
         bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
         let Some(Action::WriteFanOut(fan_out)) = bench.actions.pop_front() else { panic!("it is logged") };
         sent += 1;
@@ -736,7 +748,7 @@ fn from_queue(bench: &mut Bench, from: ClientRef) -> Vec<Seen> {
     let news = Message { topic: "news/today".into(), ..message("to all") };
     let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
     let order = FanOutOrder::LogFirst { from, queue: QueueOrder::new(0, Arc::default()) };
-    let fan_out = FanOut { message: news.into(), from: None, need: QueueJob::NEED, order, reply_to };
+    let fan_out = FanOut { message: news.into(), from: None, keep: true, need: QueueJob::NEED, order, reply_to };
     bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
     bench.drain()
 }

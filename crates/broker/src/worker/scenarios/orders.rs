@@ -89,7 +89,7 @@ fn a_message_of_an_owner_holds_its_turn_until_its_place_has_decided() {
     let answer = || oneshot::channel().0;
     let deliver = Order::Deliver { to, message: message.clone(), keep: false, answer: answer(), turn: turn() };
     bench.address.notify(Notice::Ordered(deliver));
-    bench.address.notify(Notice::Ordered(Order::FanOut { message, answer: answer(), turn: turn() }));
+    bench.address.notify(Notice::Ordered(Order::FanOut { message, keep: true, answer: answer(), turn: turn() }));
     assert_eq!(turns.available_permits(), 0);
     (0..3).for_each(|_| bench.turn(&[]));
     assert_eq!(turns.available_permits(), 2);
