@@ -154,6 +154,24 @@ fn a_full_inbox_refuses_and_counts() {
     assert_eq!(world.stats().inbox_messages, 2);
 }
 
+/// Whoever may send to a client must not keep it from being rung.
+#[test]
+fn an_inbox_that_others_have_filled_has_room_for_a_ring() {
+    let world = World::with(|limits| limits.inbox_messages_max = 32);
+    let mut service = world.connect(Profile::passing(SERVICE));
+    for number in 0..30 {
+        assert_eq!(service.publish(&to(BOB), "x"), ReasonCode::SUCCESS, "{number}");
+    }
+    assert_eq!(service.publish(&to(BOB), "x"), ReasonCode::QUOTA_EXCEEDED);
+    let ring = [("mqttSecondTopic", format!("/p2p/{BOB}/invitation"))];
+    let ring = ring.each_ref().map(|(name, value)| (*name, value.as_str()));
+    for _ in 0..2 {
+        world.send("ring-down", &ring, "ring");
+    }
+    world.until("the rings are in the inbox", |stats| stats.inbox_messages == 32);
+    assert_eq!(world.connect(Profile::of(BOB)).receive().payload, "ring");
+}
+
 #[test]
 fn what_waits_in_memory_for_a_slow_client_has_its_own_bound() {
     let world = World::with(|limits| limits.memory_inbox_bytes_max = 100);

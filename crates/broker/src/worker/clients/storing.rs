@@ -12,6 +12,9 @@ use crate::store::record::Reference;
 use crate::worker::action::{Action, Actions, ClientRef, Now};
 use crate::worker::post::Outcome;
 
+/// One in so many places of an inbox is for urgent messages alone.
+const URGENT_PART: usize = 16;
+
 /// A message on its way into one inbox.
 pub(super) struct Storing {
     pub(super) entry: Entry,
@@ -101,15 +104,21 @@ impl Clients {
     }
 
     fn admission(&self, entry: &ClientEntry, message: &SharedMessage, now: Now) -> Admission {
-        entry.inbox.admit(message.size(), message.collapse.as_ref(), &self.limits_of(entry), now.over())
+        let limits = self.limits_of(entry, self.is_urgent(&message.topic));
+        entry.inbox.admit(message.size(), message.collapse.as_ref(), &limits, now.over())
     }
 
-    fn limits_of(&self, entry: &ClientEntry) -> InboxLimits {
-        let limits = self.context.inbox_limits;
-        if entry.is_persistent() {
-            return limits;
+    /// Some room is for what is urgent: whoever may send to a client must not keep it from being rung.
+    fn limits_of(&self, entry: &ClientEntry, is_urgent: bool) -> InboxLimits {
+        let InboxLimits { messages_max, mut bytes_max, session } = self.context.inbox_limits;
+        if !entry.is_persistent() {
+            bytes_max = self.context.limits.memory_inbox_bytes_max;
         }
-        InboxLimits { bytes_max: self.context.limits.memory_inbox_bytes_max, ..limits }
+        if is_urgent {
+            return InboxLimits { messages_max, bytes_max, session };
+        }
+        let messages_max = messages_max - messages_max / URGENT_PART;
+        InboxLimits { messages_max, bytes_max: bytes_max - bytes_max / URGENT_PART as u64, session }
     }
 
     fn entry_of(&self, message: &SharedMessage, subscription_ids: Box<[u32]>, now: Now) -> Entry {
