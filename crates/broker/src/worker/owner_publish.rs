@@ -49,7 +49,9 @@ async fn route(shared: &Shared, publication: &Publication, turn: &Turn) -> Optio
                 let (topic, message_id) = (topic.to_string(), id.to_string());
                 published.queue = Some(QueuePlace { topic, message_id });
             }
-            Err(refused @ SendError::Invalid(_)) => return Some(Err(NotPublished::Invalid(refused.to_string()))),
+            Err(refused @ (SendError::Invalid(_) | SendError::WrongType { .. })) => {
+                return Some(Err(NotPublished::Invalid(refused.to_string())));
+            }
             Err(refused) => return Some(Err(NotPublished::Unavailable(refused.to_string()))),
         }
     }

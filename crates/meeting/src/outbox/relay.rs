@@ -250,7 +250,9 @@ async fn send_while_good(service: &ServiceState, row: &NewOutboxRow) -> Sent {
                 tracing::trace!(%queue_message, %topic, "a signal is durable in the queue");
                 return Sent::Yes;
             }
-            Err(SendError::Invalid(error)) => return Sent::Never(error.to_string()),
+            Err(error @ (SendError::Invalid(_) | SendError::WrongType { .. })) => {
+                return Sent::Never(error.to_string());
+            }
             Err(error) => {
                 tracing::warn!(%topic, %error, "the queue does not take a signal; again");
                 tokio::time::sleep(RETRY).await;

@@ -79,19 +79,23 @@ async fn a_message_that_no_queue_takes_is_set_aside_and_the_next_of_its_receiver
     let too_large = vec![0; queue::limits::BODY_BYTES_MAX + 1];
     let row = NewOutboxRow { lane: lane(RING_DOWN), topic: RING_DOWN.to_owned(), properties, body: too_large };
     let nameless = NewOutboxRow { topic: String::new(), body: Vec::new(), ..row.clone() };
+    let ordered = queue::TopicName::parse("ordered").unwrap();
+    world.create_topic_of(ordered.clone(), queue::TopicType::Fifo).await;
+    let of_another_type = NewOutboxRow { topic: ordered.to_string(), body: vec![1], ..row.clone() };
     let endless = vec![(property::QOS.to_owned(), "1".to_owned())];
     for row in [
         NewOutboxRow { lane: lane(MEETING_DOWN), topic: MEETING_DOWN.to_owned(), properties: endless, ..row.clone() },
         nameless,
+        of_another_type,
         row,
     ] {
         world.put_into_outbox(row).await;
     }
     world.ringing().await;
-    world.until_set_aside(0, 3).await;
+    world.until_set_aside(0, 4).await;
     world.crash().await;
     world.start().await;
-    assert_eq!(*world.set_aside().borrow(), SetAside { meetings: 0, messages: 3 });
+    assert_eq!(*world.set_aside().borrow(), SetAside { meetings: 0, messages: 4 });
 }
 
 #[tokio::test]

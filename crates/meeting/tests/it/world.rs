@@ -305,6 +305,10 @@ impl World {
         started.unwrap()
     }
 
+    pub(crate) async fn create_topic_of(&self, topic: TopicName, topic_type: queue::TopicType) {
+        self.engine.create_topic_of(topic, topic_type).await.unwrap();
+    }
+
     /// Of the service's group: how often a message is handed out.
     pub(crate) async fn set_attempts_max(&self, attempts_max: u32) {
         let group = GroupName::parse(signalling::topics::MEETING_GROUP).unwrap();

@@ -220,12 +220,19 @@ async fn at_no_moment_is_anything_lost_or_repeated_by_what_is_carried() {
 
 /// Seeded bugs of the log. What each does first depends on where the segments end: something is lost, or comes back, or the
 /// log cannot be opened.
+/// What the engine's own thread carries, and when, is another one in each run: one of some finds it.
+const RUNS_MAX: usize = 5;
 const BUGS: [Fault; 4] = [Fault::ForgetsCopies, Fault::CopiesLate, Fault::BeginsEarly, Fault::VacatesUnasked];
 
 #[tokio::test]
 async fn each_seeded_bug_of_carry_and_reclaim_is_found() {
     for fault in BUGS {
-        let found = find_wrong(&run(Options { fault, ..owned() }).await).await;
+        let mut found = None;
+        for _ in 0..RUNS_MAX {
+            if found.is_none() {
+                found = find_wrong(&run(Options { fault, ..owned() }).await).await;
+            }
+        }
         println!("{fault:?}: {found:?}");
         assert!(found.is_some(), "{fault:?}");
     }
