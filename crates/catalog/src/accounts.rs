@@ -13,8 +13,8 @@ pub trait Accounts: Send + Sync {
     fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>>;
     /// Users in the order of their names, at most `limit`, from the one after the user `after` (an unknown one: none).
     fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>>;
-    /// Registers a device; the same client id of the same user again replaces the credential. A client id that
-    /// belongs to another user is [`CatalogError::Invalid`].
+    /// Registers a device; the same client id of the same user again replaces the credential, and keeps its name unless it is
+    /// given another. A client id that belongs to another user is [`CatalogError::Invalid`].
     fn put_device(&self, device: Device) -> CatalogFuture<'_, ()>;
     fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>>;
     /// Extends the credential `key_id` of a device until then, and never shortens it; returns until when it is valid.
@@ -107,6 +107,8 @@ pub struct DeviceState {
 pub struct DeviceFilter {
     pub user: Option<String>,
     pub group: Option<String>,
+    /// Those whose client id, name or user contains this, without regard to case.
+    pub text: Option<String>,
 }
 
 /// A device as its owner sees it: all but the secret, and its online state.

@@ -153,10 +153,20 @@ pub enum Change {
         key_id: String,
         secret: String,
     },
+    /// `None`: it has no name.
+    RenameDevice {
+        client_id: String,
+        name: Option<String>,
+    },
     /// Changes no row: the log says what an owner orders of a part that keeps no rows. It is written before that is done, so
     /// that nothing is done of which the log does not know.
     Note(Note),
     CreateLink(LoginLink),
+    /// Lets it last until then.
+    UpdateLink {
+        link_id: String,
+        expires_at_ms: u64,
+    },
     RemoveLink {
         link_id: String,
     },

@@ -120,6 +120,7 @@ macro_rules! catalog_contract {
                 what_is_ordered_elsewhere_is_in_the_log
                 what_is_as_it_is_wished_changes_nothing
                 another_thing_of_the_same_name_is_refused
+                devices_have_names_by_which_they_are_found_and_links_an_end_that_moves
                 what_is_in_use_goes_only_by_force_and_takes_what_uses_it_with_it
                 a_grant_is_of_a_group_a_user_or_an_access_key_and_goes_with_it
                 the_rights_of_a_grant_are_changed_and_no_others_are_touched

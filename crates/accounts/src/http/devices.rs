@@ -4,6 +4,7 @@
 //! session lasts. Who is connected says the broker, which knows; the catalog says when those were seen that it has nothing of.
 
 use super::credentials::{asked, no_answer};
+use super::names::check_name;
 use super::owner::{
     Asked, Devices, Expected, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedAbsent, RefusedBody,
     RefusedOne, tagged,
@@ -34,6 +35,8 @@ pub(super) struct DeviceQuery {
     user: Option<String>,
     /// Those of this group.
     group: Option<String>,
+    /// Those whose client id, name or user contains this.
+    search: Option<String>,
     /// The `next` of the part before.
     after: Option<String>,
     /// 1 to 200; 50 without it.
@@ -48,6 +51,9 @@ pub(super) struct DeviceAnswer {
     client_id: String,
     user: String,
     group: String,
+    /// For people; left out: it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     /// Of its credential.
     key_id: String,
     expires_at_ms: u64,
@@ -59,9 +65,9 @@ pub(super) struct DeviceAnswer {
 
 fn registered((row, state): (Row<DeviceInfo>, ClientState)) -> DeviceAnswer {
     let seen_ms = left_ms(&row.value);
-    let DeviceInfo { client_id, user, group, key_id, expires_at_ms, .. } = row.value;
+    let DeviceInfo { client_id, user, group, name, key_id, expires_at_ms, .. } = row.value;
     let (online, since_ms) = (state.connection.is_some(), since(&state, seen_ms));
-    DeviceAnswer { client_id, user, group, key_id, expires_at_ms, online, since_ms }
+    DeviceAnswer { client_id, user, group, name, key_id, expires_at_ms, online, since_ms }
 }
 
 /// When it went, as the catalog has it. Nothing if it has it online: the broker that has said so may have ended since without
@@ -82,11 +88,14 @@ fn since(state: &ClientState, seen_ms: Option<u64>) -> Option<u64> {
 pub(super) struct DeviceDetails {
     #[schema(example = "GID_phone@@@d1")]
     client_id: String,
-    /// Whose it is. This and the next three are left out of a service's.
+    /// Whose it is. This and the next four are left out of a service's.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
+    /// For people; left out: it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     /// Of its credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
@@ -108,6 +117,7 @@ pub(super) struct DeviceDetails {
 
 fn details(client_id: String, info: Option<DeviceInfo>, state: ClientState) -> DeviceDetails {
     let since_ms = since(&state, info.as_ref().and_then(left_ms));
+    let (name, info) = (info.as_ref().and_then(|info| info.name.clone()), info);
     let (user, group, key_id, expires_at_ms) = match info {
         Some(info) => (Some(info.user), Some(info.group), Some(info.key_id), Some(info.expires_at_ms)),
         None => (None, None, None, None),
@@ -119,6 +129,7 @@ fn details(client_id: String, info: Option<DeviceInfo>, state: ClientState) -> D
         client_id,
         user,
         group,
+        name,
         key_id,
         expires_at_ms,
         online,
@@ -169,7 +180,7 @@ pub(super) async fn list_devices(
     Asked(query): Asked<DeviceQuery>,
 ) -> Result<Json<Items<DeviceAnswer>>, Problem> {
     let part = Part { after: query.after, limit: query.limit };
-    let filter = DeviceFilter { user: query.user, group: query.group };
+    let filter = DeviceFilter { user: query.user, group: query.group, text: query.search };
     let rows = api.state.catalog.devices(filter, part.page()?).await.map_err(unavailable)?;
     let Json(Items { items: rows, next }) = Items::of(&part, rows, |device| device.client_id.clone(), |row| row)?;
     let client_ids = rows.iter().map(|row| row.value.client_id.clone()).collect();
@@ -238,6 +249,36 @@ pub(super) async fn show_device(
     holder: Holder<Devices>,
     Named(client_id): Named<String>,
 ) -> Result<Response, Problem> {
+    let (row, state) = find(&api, &holder, &client_id).await?;
+    let changed = row.as_ref().map(|row| row.changed);
+    Ok(tagged(changed, details(client_id, row.map(|row| row.value), state)))
+}
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeviceUpdate {
+    /// For people, 1 to 64 characters; `null`: none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    name: Option<String>,
+}
+
+/// Names a device, for those who administer. It keeps the name when it is registered again.
+#[utoipa::path(
+    patch, path = "/api/v1/devices/{client_id}", tag = "devices", security(("api_key" = ["devices"])),
+    params(("client_id" = String, Path), IfMatch), request_body = DeviceUpdate,
+    responses((status = 200, body = DeviceDetails, headers(("ETag" = String))), Refused, RefusedOne)
+)]
+pub(super) async fn rename_device(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Devices>,
+    Named(client_id): Named<String>,
+    Expected(expected): Expected,
+    Body(DeviceUpdate { name }): Body<DeviceUpdate>,
+) -> Result<Response, Problem> {
+    let name = name.as_deref().map(check_name).transpose()?.map(str::to_owned);
+    let wish = Change::RenameDevice { client_id: client_id.clone(), name };
+    let done = api.apply(holder.by(), wish, expected).await;
+    done.map_err(|error| Refusals::of("device", &client_id).refuse(error))?;
     let (row, state) = find(&api, &holder, &client_id).await?;
     let changed = row.as_ref().map(|row| row.changed);
     Ok(tagged(changed, details(client_id, row.map(|row| row.value), state)))

@@ -83,7 +83,7 @@ pub(super) async fn show_group(
 ) -> Result<Tagged<GroupDetails>, Problem> {
     let found = api.state.catalog.group(&group).await.map_err(unavailable)?;
     let (row, uses) = found.ok_or_else(|| Refusals::of("Group ID", &group).unknown())?;
-    let filter = DeviceFilter { group: Some(group.clone()), user: None };
+    let filter = DeviceFilter { group: Some(group.clone()), ..DeviceFilter::default() };
     let connected = api.state.catalog.connected(filter).await.map_err(unavailable)?;
     let Uses { grants, devices, .. } = uses;
     Ok(Tagged(row.changed, GroupDetails { group, grants, devices, connected }))

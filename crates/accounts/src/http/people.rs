@@ -1,12 +1,13 @@
 //! Routes by which an owner sees and removes users and login links.
 
 use super::Api;
+use super::body::Body;
 use super::names::UserPath;
 use super::owner::{
     Asked, Devices, Expected, Force, Holder, IfMatch, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged,
 };
 use super::unavailable;
-use super::users::UserAnswer;
+use super::users::{UserAnswer, check_link_valid_s};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -73,7 +74,7 @@ pub(super) async fn show_user(
     let found = api.state.catalog.user_row(&id).await.map_err(unavailable)?;
     let row = found.ok_or_else(|| Refusals::of("user", &id).unknown())?;
     let Uses { grants, devices, links } = api.state.catalog.user_uses(&id).await.map_err(unavailable)?;
-    let filter = DeviceFilter { user: Some(id.clone()), group: None };
+    let filter = DeviceFilter { user: Some(id.clone()), ..DeviceFilter::default() };
     let connected = api.state.catalog.connected(filter).await.map_err(unavailable)?;
     Ok(Tagged(row.changed, UserDetails { user: id, name: row.value.name, devices, connected, links, grants }))
 }
@@ -141,6 +142,53 @@ pub(super) async fn list_links(
     let part = Part { after: query.after, limit: query.limit };
     let rows = api.state.catalog.links(query.user.as_deref(), part.page()?).await.map_err(unavailable)?;
     Items::of(&part, rows, |link| link.link_id.clone(), link)
+}
+
+/// A login link, without its secret.
+#[utoipa::path(
+    get, path = "/api/v1/login-links/{link}", tag = "users", security(("api_key" = ["devices"])),
+    params(("link" = String, Path)), responses((status = 200, body = LinkAnswer, headers(("ETag" = String))), Refused, RefusedOne)
+)]
+pub(super) async fn show_link(
+    State(api): State<Arc<Api>>,
+    _: Holder<Devices>,
+    Named(link_id): Named<String>,
+) -> Result<Tagged<LinkAnswer>, Problem> {
+    known_link(&api, &link_id).await
+}
+
+async fn known_link(api: &Api, link_id: &str) -> Result<Tagged<LinkAnswer>, Problem> {
+    let found = api.state.catalog.link(link_id).await.map_err(unavailable)?;
+    let row = found.ok_or_else(|| Refusals::of("login link", link_id).unknown())?;
+    Ok(Tagged(row.changed, link(row)))
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkUpdate {
+    /// For how many seconds from now it is valid: 60 to 315360000.
+    #[schema(minimum = 60, maximum = 315_360_000)]
+    valid_s: u64,
+}
+
+/// Lets a login link end at another time. Devices that have logged in by it stay.
+#[utoipa::path(
+    patch, path = "/api/v1/login-links/{link}", tag = "users", security(("api_key" = ["devices"])),
+    params(("link" = String, Path), IfMatch), request_body = LinkUpdate,
+    responses((status = 200, body = LinkAnswer, headers(("ETag" = String))), Refused, RefusedOne)
+)]
+pub(super) async fn update_link(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Devices>,
+    Named(link_id): Named<String>,
+    Expected(expected): Expected,
+    Body(LinkUpdate { valid_s }): Body<LinkUpdate>,
+) -> Result<Tagged<LinkAnswer>, Problem> {
+    check_link_valid_s(valid_s)?;
+    let wish = Change::UpdateLink { link_id: link_id.clone(), expires_at_ms: api.now_ms() + valid_s * 1000 };
+    let done = api.apply(holder.by(), wish, expected).await;
+    done.map_err(|error| Refusals::of("login link", &link_id).refuse(error))?;
+    known_link(&api, &link_id).await
 }
 
 /// Removes a login link: nobody logs in by it any more. Who has, stays.

@@ -159,6 +159,12 @@ async fn settle_user(api: &Arc<Api>, by: By, user: &str, name: Option<&str>) -> 
     }
 }
 
+pub(super) fn check_link_valid_s(valid_s: u64) -> Result<(), Problem> {
+    let words = "a login link is valid for 60 to 315360000 seconds; send another valid_s";
+    let is_good = LINK_VALID_S_RANGE.contains(&valid_s);
+    if is_good { Ok(()) } else { Err(Problem::new(Code::InvalidBody, words)) }
+}
+
 /// Makes a reusable secret that logs a page in as this user.
 #[utoipa::path(
     post, path = "/api/v1/users/{user}/login-links", tag = "users", security(("api_key" = ["devices"])),
@@ -196,10 +202,7 @@ pub(super) async fn make_login_link(
     Once { request, ticket }: Once<LoginLinkRequest>,
 ) -> Result<Secret<LoginLinkAnswer>, Problem> {
     let valid_s = request.valid_s.unwrap_or(LINK_VALID_S);
-    if !LINK_VALID_S_RANGE.contains(&valid_s) {
-        let words = "a login link is valid for 60 to 315360000 seconds; send another valid_s, or leave it out";
-        return Err(Problem::new(Code::InvalidBody, words));
-    }
+    check_link_valid_s(valid_s)?;
     if api.state.catalog.user(&user).await.map_err(unavailable)?.is_none() {
         let words = format!("there is no user {user}; make it first with PUT /api/v1/users/{user}");
         return Err(Problem::new(Code::UnknownUser, words));

@@ -196,9 +196,35 @@ pub async fn another_thing_of_the_same_name_is_refused(store: &impl Store) {
         Change::RemoveDevice { client_id: "GID_test@@@b".to_owned(), key_id: None },
         Change::RemoveDevice { client_id: "GID_test@@@a".to_owned(), key_id: Some("DC.0".to_owned()) },
         Change::RemoveLink { link_id: "none".to_owned() },
+        Change::UpdateLink { link_id: "none".to_owned(), expires_at_ms: NOW_MS },
+        Change::RenameDevice { client_id: "GID_test@@@b".to_owned(), name: None },
     ] {
         assert_eq!(apply(&catalog, change.clone()).await, Err(ApplyError::Unknown), "{change:?}");
     }
+}
+
+pub async fn devices_have_names_by_which_they_are_found_and_links_an_end_that_moves(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let client_id = "GID_test@@@a".to_owned();
+    let rename = |name: &str| Change::RenameDevice { client_id: client_id.clone(), name: Some(name.to_owned()) };
+    let named = apply(&catalog, rename("Ann's phone")).await.unwrap();
+    assert_eq!((named.number.is_some(), named.cuts.len()), (true, 0));
+    assert_eq!(apply(&catalog, rename("Ann's phone")).await.unwrap().number, None);
+    apply(&catalog, put_device("DC.2", Some("DC.1"))).await.unwrap();
+    for (text, count) in [("PHONE", 1), ("test@@@A", 1), ("nn", 1), ("tablet", 0), ("%", 0)] {
+        let filter = DeviceFilter { text: Some(text.to_owned()), ..DeviceFilter::default() };
+        let found = catalog.devices(filter, page(10)).await.unwrap();
+        assert_eq!(found.len(), count, "{text}");
+        assert!(found.iter().all(|row| row.value.name.as_deref() == Some("Ann's phone")), "a new login keeps the name");
+    }
+    let link_id = "abcdabcdabcdabcd".to_owned();
+    let ends = |at_ms| Change::UpdateLink { link_id: link_id.clone(), expires_at_ms: at_ms };
+    let number = apply(&catalog, ends(NOW_MS + 5)).await.unwrap().number;
+    assert_eq!(apply(&catalog, ends(NOW_MS + 5)).await.unwrap().number, None);
+    let row = catalog.link(&link_id).await.unwrap().unwrap();
+    assert_eq!((row.value.expires_at_ms, Some(row.changed)), (Some(NOW_MS + 5), number));
+    let log = catalog.audit(some_rows(1)).await.unwrap();
+    assert_eq!((log[0].action.as_str(), log[0].kind), ("update", Kind::Link));
 }
 
 pub async fn what_is_in_use_goes_only_by_force_and_takes_what_uses_it_with_it(store: &impl Store) {
@@ -588,7 +614,10 @@ pub async fn lists_come_in_pages(store: &impl Store) {
     assert_eq!(catalog.grants(of_group, page(10)).await.unwrap().len(), 1);
     let parents = catalog.parents(page(10)).await.unwrap();
     assert_eq!(parents.into_iter().map(|row| row.value).collect::<Vec<_>>(), [parent("up", Rule::ToQueue)]);
-    let devices = catalog.devices(DeviceFilter { user: Some("ann".to_owned()), group: None }, page(10)).await.unwrap();
+    let devices = catalog
+        .devices(DeviceFilter { user: Some("ann".to_owned()), ..DeviceFilter::default() }, page(10))
+        .await
+        .unwrap();
     assert_eq!((devices.len(), devices[0].value.key_id.as_str(), devices[0].value.online), (1, "DC.1", false));
     assert_eq!(catalog.links(Some("bob"), page(10)).await.unwrap(), []);
     assert_eq!(catalog.links(Some("ann"), page(10)).await.unwrap().len(), 1);

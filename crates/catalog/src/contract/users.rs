@@ -102,7 +102,7 @@ pub async fn devices_of_users_are_listed_with_their_online_state(store: &impl St
     for (user, group, connected) in
         [(Some("ann"), None, 1), (Some("bob"), None, 0), (None, Some("GID_test"), 1), (Some("ann"), Some("GID_x"), 0)]
     {
-        let filter = DeviceFilter { user: user.map(str::to_owned), group: group.map(str::to_owned) };
+        let filter = DeviceFilter { user: user.map(str::to_owned), group: group.map(str::to_owned), text: None };
         assert_eq!(catalog.connected(filter).await.unwrap(), connected, "{user:?} {group:?}");
     }
     assert_eq!(catalog.user_uses("ann").await.unwrap(), Uses { devices: 2, ..Uses::default() });

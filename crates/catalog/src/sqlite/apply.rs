@@ -85,8 +85,14 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order, number: i6
             let credential = (key_id.as_str(), secret.as_str());
             ordered::revoke_device(conn, client_id, credential, expected, (number, at_ms)).await
         }
+        Change::RenameDevice { client_id, name } => {
+            ordered::rename_device(conn, client_id, name.as_deref(), expected, number).await
+        }
         Change::Note(note) => Ok(Some(ordered::noted(note))),
         Change::CreateLink(link) => create_link(conn, link, number).await,
+        Change::UpdateLink { link_id, expires_at_ms } => {
+            update_link(conn, link_id, *expires_at_ms, expected, number).await
+        }
         Change::RemoveLink { link_id } => remove_link(conn, link_id, expected).await,
         Change::RevokeToken(token) => revoke_token(conn, token, number).await,
     }
@@ -440,6 +446,24 @@ async fn create_link(conn: &mut SqliteConnection, link: &LoginLink, number: i64)
     }
     links::insert(conn, link, number).await.map_err(widen)?;
     Ok(Some(Done::new("create", Kind::Link, &link.link_id).after(link_json(link))))
+}
+
+async fn update_link(
+    conn: &mut SqliteConnection,
+    link_id: &str,
+    expires_at_ms: u64,
+    expected: Option<u64>,
+    number: i64,
+) -> Outcome {
+    let row = links::link(conn, link_id).await.map_err(widen)?;
+    let known = found(row, expected, |row| row.changed)?.value;
+    let wish = LoginLink { expires_at_ms: Some(expires_at_ms), ..known.clone() };
+    if wish == known {
+        return Ok(None);
+    }
+    let sql = query("UPDATE links SET expires_at_ms = $2, changed = $3 WHERE link_id = $1").bind(link_id);
+    sql.bind(to_i64(expires_at_ms)?).bind(number).execute(conn).await?;
+    Ok(Some(Done::new("update", Kind::Link, link_id).before(link_json(&known)).after(link_json(&wish))))
 }
 
 async fn remove_link(conn: &mut SqliteConnection, link_id: &str, expected: Option<u64>) -> Outcome {

@@ -12,7 +12,7 @@ pub(super) async fn put(conn: &mut SqliteConnection, device: &Device) -> Result<
     let done = query(
         "INSERT INTO devices (client_id, user_id, group_id, name, key_id, secret, expires_at_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) \
-         ON CONFLICT (client_id) DO UPDATE SET group_id = excluded.group_id, name = excluded.name, \
+         ON CONFLICT (client_id) DO UPDATE SET group_id = excluded.group_id, name = COALESCE(excluded.name, devices.name), \
          key_id = excluded.key_id, secret = excluded.secret, expires_at_ms = excluded.expires_at_ms \
          WHERE devices.user_id = excluded.user_id",
     )
@@ -198,26 +198,31 @@ pub(super) async fn info(conn: &mut SqliteConnection, client_id: &str) -> Result
 pub(super) async fn connected(conn: &mut SqliteConnection, filter: &DeviceFilter) -> Result<u64, Fault> {
     let mut sql =
         QueryBuilder::new("SELECT COUNT(*) FROM devices d JOIN presence p ON p.client_id = d.client_id WHERE p.online");
+    narrow(&mut sql, filter);
+    let count: i64 = sql.build_query_scalar().fetch_one(conn).await?;
+    Ok(to_u64(count)?)
+}
+
+fn narrow(sql: &mut QueryBuilder<Sqlite>, filter: &DeviceFilter) {
     if let Some(user) = &filter.user {
         sql.push(" AND d.user_id = ").push_bind(user.clone());
     }
     if let Some(group) = &filter.group {
         sql.push(" AND d.group_id = ").push_bind(group.clone());
     }
-    let count: i64 = sql.build_query_scalar().fetch_one(conn).await?;
-    Ok(to_u64(count)?)
+    if let Some(text) = &filter.text {
+        sql.push(" AND (");
+        for (column, or) in [("d.client_id", " OR "), ("d.user_id", " OR "), ("COALESCE(d.name, '')", ")")] {
+            sql.push(format_args!("instr(lower({column}), lower(")).push_bind(text.clone()).push(")) > 0").push(or);
+        }
+    }
 }
 
 /// Only with the filters that are asked for: then an index serves them.
 pub(super) fn select(filter: &DeviceFilter, page: &Page) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(select_info!("WHERE d.client_id > "));
     sql.push_bind(page.after.clone().unwrap_or_default());
-    if let Some(user) = &filter.user {
-        sql.push(" AND d.user_id = ").push_bind(user.clone());
-    }
-    if let Some(group) = &filter.group {
-        sql.push(" AND d.group_id = ").push_bind(group.clone());
-    }
+    narrow(&mut sql, filter);
     sql.push(" ORDER BY d.client_id LIMIT ").push_bind(page.limit);
     sql
 }

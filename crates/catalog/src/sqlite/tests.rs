@@ -162,7 +162,7 @@ async fn a_part_of_a_list_is_found_by_an_index_whatever_it_is_filtered_by() {
     let page = Page { after: some(), limit: 50 };
     let kind = Some(Kind::Device);
     let audit = |page: AuditPage| super::audit::select(&page).unwrap();
-    let devices = |user, group| super::devices::select(&DeviceFilter { user, group }, &page);
+    let devices = |user, group| super::devices::select(&DeviceFilter { user, group, text: None }, &page);
     let meetings = |state, before| {
         let page = MeetingsPage { state, before, limit: 50, ..MeetingsPage::default() };
         super::meetings_list::select(&page).unwrap()

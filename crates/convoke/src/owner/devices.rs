@@ -17,6 +17,9 @@ pub(crate) enum Verb {
         /// Those of this group.
         #[arg(long)]
         group: Option<String>,
+        /// Those whose client id, name or user contains this.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         #[command(flatten)]
         limit: Limit,
     },
@@ -61,6 +64,13 @@ pub(crate) enum Verb {
         #[command(flatten)]
         to: SecretTo,
     },
+    /// Name a device, for those who administer.
+    Update {
+        client_id: String,
+        /// 1 to 64 characters; '' takes the name away.
+        #[arg(long)]
+        name: String,
+    },
     /// Remove a device with its login, its session and what waits for it; its connection ends.
     Remove {
         client_id: String,
@@ -71,6 +81,7 @@ pub(crate) enum Verb {
 
 const LIST: &[Column] = &[
     Column::new("CLIENT ID", "client_id", text),
+    Column::new("NAME", "name", text),
     Column::new("USER", "user", text),
     Column::new("ONLINE", "online", yes_or_no),
     Column::new("SINCE", "since_ms", moment),
@@ -78,6 +89,7 @@ const LIST: &[Column] = &[
 ];
 const CARD: &[Column] = &[
     Column::new("CLIENT ID", "client_id", text),
+    Column::new("NAME", "name", text),
     Column::new("USER", "user", text),
     Column::new("GROUP", "group", text),
     Column::new("KEY", "key_id", text),
@@ -103,8 +115,19 @@ const NOTHING: &str = "There are no such devices. Next: convoke devices create U
 impl super::Verb for Verb {
     fn call(self) -> Result<Call> {
         Ok(match self {
-            Self::List { user, group, limit } => {
-                Call::list("devices", LIST, limit.limit, NOTHING).with("user", user).with("group", group)
+            Self::List { user, group, search, limit } => {
+                let list = Call::list("devices", LIST, limit.limit, NOTHING);
+                list.with("user", user).with("group", group).with("search", search)
+            }
+            Self::Update { client_id, name } => {
+                let what = format!("name the device {client_id}");
+                // Nothing stands for no name.
+                let name = Some(name).filter(|name| !name.is_empty());
+                let said = match &name {
+                    Some(name) => format!("The device {client_id} is called {name}."),
+                    None => format!("The device {client_id} has no name."),
+                };
+                Call::change(what, Method::PATCH, &["devices", &client_id], json!({ "name": name }), said)
             }
             Self::Show { client_id } => Call::show(format!("the device {client_id}"), &["devices", &client_id], CARD),
             Self::Query { client_ids } => {
@@ -121,7 +144,7 @@ impl super::Verb for Verb {
             }
             Self::Revoke { client_id, removal } => {
                 let what = format!("Make the login of {client_id} void");
-                let said = "Its login is void, and its connection has ended.".to_owned();
+                let said = "Its login is void; if it was connected by it, that has ended.".to_owned();
                 let (group, device) = client_id.split_once("@@@").unwrap_or(("GROUP", "NAME"));
                 let again = format!("convoke devices create USER --group {group} --device {device}");
                 Call::order(&what, &["devices", &client_id, "revoke"], &removal, text)

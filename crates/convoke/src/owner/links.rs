@@ -2,7 +2,7 @@
 
 use super::call::{Call, Limit, Removal, SecretTo};
 use super::table::{Column, end, moment, text};
-use super::time::Span;
+use super::time::{Span, from_now, utc};
 use anyhow::Result;
 use clap::Subcommand;
 use reqwest::{Method, Url};
@@ -18,6 +18,11 @@ pub(crate) enum Verb {
         #[command(flatten)]
         limit: Limit,
     },
+    /// Show a login link, without its secret.
+    Show {
+        /// As the list names it.
+        link: String,
+    },
     /// Create a link that logs its holder in as the user, and print it this once.
     Create {
         user: String,
@@ -26,6 +31,14 @@ pub(crate) enum Verb {
         valid: Option<Span>,
         #[command(flatten)]
         to: SecretTo,
+    },
+    /// Let a login link end at another time. Devices that have logged in by it stay.
+    Update {
+        /// As the list names it.
+        link: String,
+        /// For how long it is valid from now on (90m, 12h, 7d).
+        #[arg(long, value_name = "TIME")]
+        valid: Span,
     },
     /// Remove a login link: nobody logs in by it any more. Devices that have stay.
     Remove {
@@ -50,6 +63,12 @@ impl super::Verb for Verb {
             Self::List { user, limit } => {
                 Call { path: vec!["login-links".to_owned()], ..Call::list("links", LIST, limit.limit, NOTHING) }
                     .with("user", user)
+            }
+            Self::Show { link } => Call::show(format!("the login link {link}"), &["login-links", &link], LIST),
+            Self::Update { link, valid } => {
+                let what = format!("change the login link {link}");
+                let said = format!("The login link {link} ends {}.", utc(from_now(valid)?));
+                Call::change(what, Method::PATCH, &["login-links", &link], json!({ "valid_s": valid.seconds }), said)
             }
             Self::Create { user, valid, to } => {
                 let body = valid.map_or_else(|| json!({}), |valid| json!({ "valid_s": valid.seconds }));

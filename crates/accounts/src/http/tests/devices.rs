@@ -250,6 +250,40 @@ pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[tokio::test]
+async fn a_device_has_a_name_by_which_it_is_found() {
+    let world = World::new().await;
+    for device in ["d1", "d2"] {
+        world.device("ann", json!({ "device": device })).await;
+    }
+    let path = "/api/v1/devices/GID_dev@@@d1";
+    let before = world.ask("GET", path, Value::Null).await;
+    let tag = before.headers[header::ETAG].to_str().unwrap().to_owned();
+    let named = world.ask("PATCH", path, json!({ "name": " Kitchen tablet " })).await;
+    assert_eq!((named.status, named.text("name")), (StatusCode::OK, "Kitchen tablet"));
+    let stale = super::owners::with_if_match(request("PATCH", path, Some(KEY), json!({ "name": "x" })), &tag);
+    assert_eq!(world.call(stale).await.refused(), (412, "stale"));
+    world.device("ann", json!({ "device": "d1" })).await;
+    for (search, expected) in
+        [("kitchen", vec!["GID_dev@@@d1"]), ("ANN", vec!["GID_dev@@@d1", "GID_dev@@@d2"]), ("x", vec![])]
+    {
+        let found = world.ask("GET", &format!("/api/v1/devices?search={search}"), Value::Null).await;
+        let ids: Vec<_> =
+            found.body["items"].as_array().unwrap().iter().map(|item| item["client_id"].clone()).collect();
+        assert_eq!(ids, expected, "{search}");
+    }
+    for (body, expected) in [
+        (json!({ "name": "a\u{202E}b" }), (400, "invalid_name")),
+        (json!({ "name": "" }), (400, "invalid_name")),
+        (json!({}), (400, "invalid_body")),
+    ] {
+        assert_eq!(world.ask("PATCH", path, body.clone()).await.refused(), expected, "{body}");
+    }
+    assert_eq!(world.ask("PATCH", path, json!({ "name": null })).await.body.get("name"), None);
+    let unknown = world.ask("PATCH", "/api/v1/devices/GID_dev@@@none", json!({ "name": "x" })).await;
+    assert_eq!(unknown.refused(), (404, "not_found"));
+}
+
+#[tokio::test]
 async fn an_order_is_carried_out_although_its_caller_hangs_up_once_it_is_in_the_log() {
     let world = World::new().await;
     world.clients.has_connection("GID_dev@@@svc", "service:convoke");

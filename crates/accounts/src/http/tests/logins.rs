@@ -26,6 +26,32 @@ fn with_basic(method: &str, path: &str, login: &str) -> Request<Body> {
 }
 
 #[tokio::test]
+async fn a_login_link_is_shown_and_ends_when_its_owner_says() {
+    let world = World::new().await;
+    world.device("ann", json!({ "device": "phone" })).await;
+    let made = world.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    let path = format!("/api/v1/login-links/{}", made.text("link"));
+    let shown = world.ask("GET", &path, Value::Null).await;
+    assert_eq!((shown.text("user"), &shown.body["expires_at_ms"]), ("ann", &made.body["expires_at_ms"]));
+    assert!(!shown.body.to_string().contains(made.text("secret")));
+    let tag = shown.headers[header::ETAG].to_str().unwrap().to_owned();
+    let ends = world.ask("PATCH", &path, json!({ "valid_s": 60 })).await;
+    assert_eq!(ends.body["expires_at_ms"], START_MS + 60_000);
+    let stale = super::owners::with_if_match(request("DELETE", &path, Some(KEY), Value::Null), &tag);
+    assert_eq!(world.call(stale).await.refused(), (412, "stale"));
+    assert_eq!(world.login(made.text("secret"), "web").await.status, StatusCode::OK);
+    world.pass(60_000);
+    assert_eq!(world.login(made.text("secret"), "web").await.refused(), (401, "login_refused"));
+    for body in [json!({ "valid_s": 59 }), json!({ "valid_s": 315_360_001 }), json!({})] {
+        assert_eq!(world.ask("PATCH", &path, body.clone()).await.refused(), (400, "invalid_body"), "{body}");
+    }
+    for method in ["GET", "PATCH"] {
+        let unknown = world.ask(method, "/api/v1/login-links/none", json!({ "valid_s": 60 })).await;
+        assert_eq!(unknown.refused(), (404, "not_found"), "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_renewed_credential_is_the_same_and_lasts_30_days_from_then() {
     let world = World::new().await;
     let first = world.device("ann", json!({"device": "phone", "name": "Ann"})).await;

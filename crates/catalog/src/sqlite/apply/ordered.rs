@@ -26,6 +26,24 @@ pub(super) async fn revoke_device(
     Ok(Some(Done::new("revoke", Kind::Device, client_id).before(before).after(after).cuts(cuts)))
 }
 
+pub(super) async fn rename_device(
+    conn: &mut SqliteConnection,
+    client_id: &str,
+    name: Option<&str>,
+    expected: Option<u64>,
+    number: i64,
+) -> Outcome {
+    let row = devices::info(conn, client_id).await.map_err(widen)?;
+    let known = found(row, expected, |row| row.changed)?.value;
+    let wish = DeviceInfo { name: name.map(str::to_owned), ..known.clone() };
+    if wish == known {
+        return Ok(None);
+    }
+    let sql = query("UPDATE devices SET name = $2, changed = $3 WHERE client_id = $1");
+    sql.bind(client_id).bind(name).bind(number).execute(conn).await?;
+    Ok(Some(Done::new("update", Kind::Device, client_id).before(device_json(&known)).after(device_json(&wish))))
+}
+
 pub(super) fn noted(note: &Note) -> Done {
     let done = Done { concerns_access: false, ..Done::new(note.action, note.kind, &note.subject) };
     Done { after: note.after.clone(), ..done }
