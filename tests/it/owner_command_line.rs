@@ -160,6 +160,16 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
     ensure!(warned.words.contains("Not advised: messages from devices and messages to them"), "{warned:?}");
     desk.does("keys update watch --scopes channels,meetings --note pages")?;
     desk.does("users update ann --name Anna")?;
+    desk.does("devices update GID_phone@@@d1 --name Tablet")?;
+    let of_ann = desk.reads("links list --user ann")?["items"][0]["link"].as_str().context("no link")?.to_owned();
+    let said = desk.types(&format!("links update {of_ann} --valid 1h"))?;
+    ensure!(said.code == Some(0) && said.words.contains(" ends 2"), "{said:?}");
+    let (created, ends) = (
+        desk.reads(&format!("links show {of_ann}"))?["created_at_ms"].clone(),
+        desk.reads(&format!("links show {of_ann}"))?["expires_at_ms"].clone(),
+    );
+    let hours = (ends.as_u64().context("no end")? - created.as_u64().context("no beginning")?) / 3_600_000;
+    assert_eq!(hours, 1, "{created} {ends}");
     desk.does("grants update --user ann orders-up --subscribe")?;
     desk.fails("grants update --user ann orders-up", 2, &["remedy: give --publish, --subscribe or --p2p"])?;
     desk.fails("grants create --user ann orders-up", 1, &["user:ann/orders-up already"])?;
@@ -179,6 +189,7 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
         ("grants list --key billing", "/items/0/key", "\"billing\""),
         ("keys show billing", "/narrowed", "true"),
         ("devices list --user ann", "/items/0/client_id", "\"GID_phone@@@d1\""),
+        ("devices list --search tab", "/items/0/name", "\"Tablet\""),
         ("links list --user ann", "/items/0/user", "\"ann\""),
         ("audit list --kind topic --subject orders-up", "/items/0/action", "\"update\""),
     ] {
@@ -215,6 +226,11 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
         desk.does(&format!("{line} --yes"))?;
     }
     assert_eq!(desk.reads("devices list --user ann")?["items"], serde_json::json!([]));
+    for line in
+        ["keys show ..", "users show .", "keys show .. --json", "devices kick .. --yes", "groups remove . --yes"]
+    {
+        desk.fails(line, 2, &["is no id of anything", "remedy"])?;
+    }
     desk.fails("users show ann", 1, &["cannot show the user ann", "there is no user ann"])
 }
 
@@ -245,6 +261,17 @@ async fn a_token_is_applied_for_looked_at_and_revoked() -> Result<()> {
     ensure!(desk.does("audit list --kind token")?.contains("revoke"));
     desk.does("tokens apply r orders-up/# --secret-file token.json")?;
     desk.does("tokens query token.json")?;
+    desk.does("devices create ann --group GID_phone --device d1 --secret-file d1.json")?;
+    let card = desk.does("tokens query d1.json")?;
+    ensure!(card.contains("DeviceCredential") && card.contains("ann"), "{card}");
+    fs::write(desk.folder.join("password"), "wrong\n")?;
+    let login = "--username Signature|none|convoke --client-id GID_phone@@@svc";
+    for line in [format!("tokens query password {login}"), format!("tokens query {login} --password wrong")] {
+        let said = desk.types(&line)?;
+        ensure!(said.code == Some(1) && said.data.contains("there is no access key none"), "{line}: {said:?}");
+    }
+    desk.fails(&format!("tokens query {login}"), 2, &["there is no password", "remedy"])?;
+    desk.fails("tokens query", 2, &["FILE"])?;
     desk.fails("tokens query none", 1, &["cannot read the token from none", "remedy"])?;
     desk.fails("tokens apply w other/#", 1, &["cannot apply for a token", "does not exist"])
 }

@@ -68,6 +68,8 @@ use utoipa_axum::routes;
 
 /// The longest request body.
 const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Of one with a message: the largest payload that servers take by default fits into it in base64.
+const MESSAGE_BODY_BYTES_MAX: usize = 128 * 1024;
 
 /// Questions to the broker that are answered at once, from memory; the others wait in their order.
 const QUESTIONS_AT_ONCE: usize = 16;
@@ -208,7 +210,6 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(meetings::end_meeting))
         .routes(routes!(audit::list_changes))
         .routes(routes!(audit::list_refusals))
-        .routes(routes!(messages::publish_message))
         .routes(routes!(messages::list_messages))
         .routes(routes!(messages::list_dead_letters))
         .routes(routes!(messages::list_queue_topics))
@@ -219,6 +220,12 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(users::register_device))
         .routes(routes!(users::make_login_link))
         .merge(login_routes())
+        .merge(message_routes())
+}
+
+fn message_routes() -> OpenApiRouter<Arc<Api>> {
+    let limit = DefaultBodyLimit::max(MESSAGE_BODY_BYTES_MAX);
+    OpenApiRouter::new().routes(routes!(messages::publish_message)).layer(limit)
 }
 
 fn login_routes() -> OpenApiRouter<Arc<Api>> {

@@ -60,7 +60,8 @@ pub fn shown(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Control characters, separators of lines and paragraphs, embeddings, overrides and isolates (UAX #9 section 2).
-fn is_disturbing(character: char) -> bool {
+#[must_use]
+pub fn is_disturbing(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }

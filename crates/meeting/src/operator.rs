@@ -194,6 +194,10 @@ impl ServiceState {
     }
 
     async fn try_act(&self, stored: StoredMeeting, act: &Act, by: &By) -> Result<Found, Undone> {
+        // Before it is said which users there are.
+        if stored.meeting.is_over() && matches!(act, Act::Invite { .. }) {
+            return Err(ActError::Over.into());
+        }
         let request = self.request_of(act, stored.meeting.id).await?;
         let mut decided = self.decide(|context| stored.meeting.handle_event(Event::Operator { request }, context));
         let refused = decided.refused.take();

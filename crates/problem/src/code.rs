@@ -97,7 +97,7 @@ impl Code {
             Self::UnknownGroup => "The group does not exist",
             Self::UnknownUser => "The user does not exist",
             Self::InvalidGroup => "This cannot be a Group ID",
-            Self::InvalidTopic => "This cannot be a parent topic",
+            Self::InvalidTopic => "This cannot be the topic",
             Self::InvalidKey => "This cannot be a key",
             Self::InvalidToken => "This cannot be a token",
             Self::InvalidQuery => "The query cannot be read",

@@ -51,7 +51,10 @@ fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
 
 fn unread(status: StatusCode) -> Problem {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::new(Code::BodyTooLarge, "the body has more than 16 KiB; send only the fields of the request");
+        return Problem::new(
+            Code::BodyTooLarge,
+            "the body has more than 16 KiB, or of a message more than 128 KiB; send only the fields of the request",
+        );
     }
     Problem::new(Code::InvalidBody, "the connection ended within the body; send it again")
 }

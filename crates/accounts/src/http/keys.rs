@@ -14,6 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use catalog::text::is_disturbing;
 use catalog::{Change, Key, KeyKind, KeySecret, KeyUpdate, Row, Scope, Scopes};
 use problem::{Code, Problem};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -209,8 +210,8 @@ fn new_secret(kind: KeyKind) -> Result<(String, String), Problem> {
 }
 
 fn check_note(note: &str) -> Result<(), Problem> {
-    let good = note.chars().count() <= Key::NOTE_CHARS_MAX && !note.chars().any(char::is_control);
-    let words = "the note of a key has at most 200 characters, and no control characters";
+    let good = note.chars().count() <= Key::NOTE_CHARS_MAX && !note.chars().any(is_disturbing);
+    let words = "the note of a key has at most 200 characters, and none that leaves the line or turns the direction of the text";
     if good { Ok(()) } else { Err(Problem::new(Code::InvalidKey, words)) }
 }
 

@@ -85,6 +85,10 @@ impl Server {
     }
 
     async fn page(&self, call: &Call, more: &[(&str, String)]) -> Result<Value> {
+        // In an address they stand for something else, and would name another thing than is meant.
+        if let Some(id) = call.path.iter().find(|id| matches!(id.as_str(), "" | "." | "..")) {
+            bail!(Failure::Usage(format!("{id:?} is no id of anything\n  remedy: name one that the list shows")));
+        }
         let url = address(&self.url, call, more);
         let mut request = self.http.request(call.method.clone(), url);
         if let Some(body) = &call.body {

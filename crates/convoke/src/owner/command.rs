@@ -26,7 +26,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  convoke topics create orders-up --rule to_queue\n  convoke topics update orders-up --rule both"
     )]
     Topics(Noun<topics::Verb>),
-    /// Which groups may publish to which parent topics.
+    /// What groups, users and access keys may do at which parent topics.
     #[command(
         after_help = "Examples:\n  convoke grants create GID_phone orders-up\n  convoke grants test GID_phone@@@d1 publish orders-up/call"
     )]

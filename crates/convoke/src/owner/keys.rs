@@ -67,6 +67,7 @@ pub(crate) struct Update {
     /// What the key may do from now on, with commas.
     #[arg(long, value_enum, value_delimiter = ',')]
     scopes: Option<Vec<Scope>>,
+    /// For people; up to 200 characters.
     #[arg(long)]
     note: Option<String>,
     /// After this time from now (12h, 30d) the key is no longer valid.

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// More the API does not take, in base64.
-const PAYLOAD_BYTES_MAX: u64 = 11 * 1024;
+/// As much as a server takes that is not configured otherwise.
+const PAYLOAD_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -178,7 +178,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     read.with_context(|| format!("cannot read {}", file.display()))?;
     ensure!(
         bytes.len() as u64 <= PAYLOAD_BYTES_MAX,
-        "{} has more than {PAYLOAD_BYTES_MAX} bytes, which the API does not take\n  remedy: publish it over MQTT",
+        "{} has more than {PAYLOAD_BYTES_MAX} bytes, which is more than the API takes\n  remedy: publish it over MQTT, where the server is configured for more",
         file.display()
     );
     Ok(bytes)

@@ -120,7 +120,9 @@ async fn what_cannot_be_done_is_refused_and_not_logged() {
     assert_eq!(world.log().await, []);
     world.operator().act(meeting.0, kick("bob"), by(), Some(found.revision)).await.unwrap();
     world.find("alice.phone", "ended").await;
-    assert_eq!(world.act(meeting, kick("alice")).await.unwrap_err(), ActError::Over);
+    for act in [kick("alice"), invite(&["carol"]), invite(&["dora"])] {
+        assert_eq!(world.act(meeting, act.clone()).await.unwrap_err(), ActError::Over, "{act:?}");
+    }
     let found = world.operator().find(meeting.0).await.unwrap().unwrap().meeting;
     let users = |gone: &[Former]| gone.iter().map(|gone| gone.user.0.clone()).collect::<Vec<_>>();
     assert_eq!((users(&found.former), users(&found.kicked)), (vec!["alice".to_owned()], vec!["bob".to_owned()]));

@@ -124,6 +124,22 @@ async fn a_device_is_shown_with_its_registration_and_with_what_the_broker_has() 
 }
 
 #[tokio::test]
+async fn a_service_is_nobody_to_a_key_that_administers_no_services() {
+    let world = World::new().await;
+    world.clients.has_connection("GID_dev@@@svc", "service:convoke");
+    let key = world.key("desk", "api", &["devices"]).await;
+    for client_id in ["GID_dev@@@svc", "GID_dev@@@none"] {
+        for (method, order) in [("GET", ""), ("POST", "/kick"), ("POST", "/purge")] {
+            let path = format!("/api/v1/devices/{client_id}{order}");
+            let answer = world.call(request(method, &path, Some(&key), Value::Null)).await;
+            assert_eq!(answer.refused(), (404, "not_found"), "{method} {path}");
+            assert_eq!(answer.text("detail"), format!("there is no device {client_id} here; see the list of them"));
+        }
+    }
+    assert!(world.clients.orders().is_empty());
+}
+
+#[tokio::test]
 async fn a_service_is_shown_while_it_has_a_session_and_nobody_is_not() {
     let world = World::new().await;
     world.clients.has_connection("GID_dev@@@svc", "service:convoke");
@@ -438,7 +454,7 @@ async fn what_a_service_has_is_for_those_who_may_administer_services() {
             world.call(request(method, &path, Some(key), Value::Null)).await.status.as_u16()
         };
         assert_eq!(status("GID_dev@@@d1", &devices).await, 200, "{order}");
-        assert_eq!(status("GID_dev@@@svc", &devices).await, 403, "{order}");
+        assert_eq!(status("GID_dev@@@svc", &devices).await, 404, "{order}");
         assert_eq!(status("GID_dev@@@svc", &both).await, 200, "{order}");
     }
 }

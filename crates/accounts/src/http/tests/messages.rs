@@ -215,6 +215,19 @@ async fn a_message_that_goes_nowhere_is_refused_with_the_cause() {
 }
 
 #[tokio::test]
+async fn the_largest_payload_of_mqtt_fits_into_a_request_in_base64() {
+    use base64::Engine as _;
+    let world = World::new().await;
+    let publish = async |bytes: usize| {
+        let payload = base64::engine::general_purpose::STANDARD.encode(vec![0; bytes]);
+        world.ask("POST", "/api/v1/messages", json!({ "topic": "orders/x", "payload_base64": payload })).await
+    };
+    assert_eq!(publish(64 * 1024).await.status, StatusCode::OK);
+    assert_eq!(publish(MESSAGE_BODY_BYTES_MAX).await.refused(), (413, "body_too_large"));
+    assert_eq!(world.messages.published.lock().unwrap()[0].payload.len(), 64 * 1024);
+}
+
+#[tokio::test]
 async fn messages_of_the_queue_are_looked_at_in_parts() {
     let world = World::new().await;
     let first = world.ask("GET", "/api/v1/queue-topics/orders/messages?limit=200", Value::Null).await;

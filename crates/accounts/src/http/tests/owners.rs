@@ -522,6 +522,17 @@ async fn the_log_says_who_has_changed_what_and_no_secret() {
 }
 
 #[tokio::test]
+async fn the_note_of_a_key_is_one_line_that_reads_as_it_is_written() {
+    let world = World::new().await;
+    for note in ["a\nb", "\u{202E}ecilA", "a\u{2028}b", &"x".repeat(201)] {
+        let body = json!({ "kind": "api", "scopes": ["topics"], "note": note });
+        assert_eq!(world.ask("POST", "/api/v1/keys", body).await.refused(), (400, "invalid_key"), "{note:?}");
+    }
+    let body = json!({ "kind": "api", "scopes": ["topics"], "note": "עברית, and more" });
+    world.create("/api/v1/keys", body).await;
+}
+
+#[tokio::test]
 async fn no_key_narrows_itself() {
     let world = World::new().await;
     world.create("/api/v1/topics", json!({ "topic": "orders", "rule": "none" })).await;
