@@ -263,7 +263,17 @@ pub enum ApplyError {
     #[error("the request was answered already")]
     Answered,
     #[error(transparent)]
-    Catalog(#[from] CatalogError),
+    Catalog(CatalogError),
+}
+
+/// Two that create the same at the same moment: where one was looked for before it was there, its row is taken.
+impl From<CatalogError> for ApplyError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Taken(_) => Self::Exists,
+            error => Self::Catalog(error),
+        }
+    }
 }
 
 /// What depends on a thing.

@@ -61,6 +61,9 @@ pub enum CatalogError {
     /// logged.
     #[error("{0}")]
     Invalid(String),
+    /// Another row has a value of this one that must be unique, perhaps since a moment ago; nothing was written.
+    #[error("{0}")]
+    Taken(String),
 }
 
 /// All subjects of one store.

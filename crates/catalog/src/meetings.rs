@@ -308,5 +308,15 @@ pub enum CommitError {
     #[error(transparent)]
     Actor(#[from] ActorLost),
     #[error(transparent)]
-    Catalog(#[from] CatalogError),
+    Catalog(CatalogError),
+}
+
+/// A row that another commit has made meanwhile: what is decided anew reads it.
+impl From<CatalogError> for CommitError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Taken(_) => Self::Conflict,
+            error => Self::Catalog(error),
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use super::{Store, device, names, user, with_people};
 use crate::limits::{AHEAD_MAX_MS, CREDENTIAL_VALID_MS, EXPIRED_DEVICE_KEEP_MS};
 use crate::{
-    Accounts, ApiKey, Catalog, CatalogError, Device, DeviceFilter, DeviceState, KeyKind, LoginLink, OnlineEvent,
-    OnlineKind, Presence, User, Uses,
+    Accounts, ApiKey, ApplyError, Catalog, CatalogError, CommitError, Device, DeviceFilter, DeviceState, KeyKind,
+    LoginLink, OnlineEvent, OnlineKind, Presence, User, Uses,
 };
 
 const PHONE: &str = "GID_test@@@phone";
@@ -77,8 +77,10 @@ pub async fn a_device_needs_its_user_and_its_group(store: &impl Store) {
 pub async fn a_key_id_belongs_to_one_device(store: &impl Store) {
     let catalog = with_people(store).await;
     catalog.put_device(device(PHONE, "ann", "DC.1")).await.unwrap();
-    let refused = catalog.put_device(device("GID_test@@@tablet", "ann", "DC.1")).await;
-    assert!(matches!(refused, Err(CatalogError::Invalid(_))));
+    let refused = catalog.put_device(device("GID_test@@@tablet", "ann", "DC.1")).await.unwrap_err();
+    assert!(matches!(refused, CatalogError::Taken(_)), "{refused:?}");
+    assert_eq!(ApplyError::from(refused.clone()), ApplyError::Exists);
+    assert_eq!(CommitError::from(refused), CommitError::Conflict);
 }
 
 pub async fn devices_of_users_are_listed_with_their_online_state(store: &impl Store) {

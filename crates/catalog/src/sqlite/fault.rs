@@ -79,7 +79,9 @@ impl FileHealth {
     /// disk.
     pub(super) fn classify_commit(&self, error: sqlx::Error) -> CatalogError {
         match kind_of(&error) {
-            SqlErrorKind::Busy | SqlErrorKind::Full | SqlErrorKind::Constraint => translate(error),
+            SqlErrorKind::Busy | SqlErrorKind::Full | SqlErrorKind::Unique | SqlErrorKind::Constraint => {
+                translate(error)
+            }
             _ => self.fail(&error),
         }
     }
@@ -120,7 +122,9 @@ pub(super) enum SqlErrorKind {
     /// Another process holds the file.
     Busy,
     Full,
-    /// The row breaks a rule of the schema.
+    /// Another row has a value that must be unique.
+    Unique,
+    /// The row breaks another rule of the schema.
     Constraint,
     Io,
     Damaged,
@@ -134,6 +138,8 @@ const SQLITE_IOERR: i32 = 10;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_CONSTRAINT: i32 = 19;
+const SQLITE_CONSTRAINT_PRIMARYKEY: i32 = SQLITE_CONSTRAINT | (6 << 8);
+const SQLITE_CONSTRAINT_UNIQUE: i32 = SQLITE_CONSTRAINT | (8 << 8);
 const SQLITE_NOTADB: i32 = 26;
 /// There is no room for the index of the write-ahead log to grow; what was written is not used.
 const SQLITE_IOERR_SHMSIZE: i32 = SQLITE_IOERR | (19 << 8);
@@ -146,6 +152,7 @@ pub(super) fn kind_of(error: &sqlx::Error) -> SqlErrorKind {
     match (code, code & 0xff) {
         (SQLITE_IOERR_SHMSIZE, _) | (_, SQLITE_FULL) => SqlErrorKind::Full,
         (_, SQLITE_BUSY) => SqlErrorKind::Busy,
+        (SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_UNIQUE, _) => SqlErrorKind::Unique,
         (_, SQLITE_CONSTRAINT) => SqlErrorKind::Constraint,
         (_, SQLITE_IOERR) => SqlErrorKind::Io,
         (_, SQLITE_CORRUPT) => SqlErrorKind::Damaged,
@@ -160,6 +167,7 @@ fn result_code(error: &sqlx::Error) -> Option<i32> {
 
 fn translate(error: sqlx::Error) -> CatalogError {
     match kind_of(&error) {
+        SqlErrorKind::Unique => CatalogError::Taken(format!("another row has what must be unique: {error}")),
         SqlErrorKind::Constraint => CatalogError::Invalid(format!("a rule of the catalog forbids this row: {error}")),
         SqlErrorKind::Full => {
             CatalogError::Unavailable(format!("the disk is full ({error}); make room, then try again"))
