@@ -28,6 +28,8 @@ pub(crate) const BATCH_MAX: usize = 32;
 /// A shorter or longer poll is taken as these.
 pub(crate) const POLL_MIN: Duration = Duration::from_secs(5);
 pub(crate) const POLL_MAX: Duration = Duration::from_secs(20);
+/// So long before the client gives up, a poll is answered.
+pub(crate) const ANSWER_AHEAD: Duration = Duration::from_millis(500);
 pub(crate) const INVISIBLE_MIN: Duration = Duration::from_secs(10);
 pub(crate) const INVISIBLE_MAX: Duration = queue::limits::INVISIBLE_MAX;
 /// Where the consumer leaves it to the server, which renews it,

@@ -16,8 +16,8 @@ use crate::answer::{Refusal, ok};
 use crate::connection::stopped;
 use crate::door::Caller;
 use crate::limits::{
-    ANSWER_STEP_MAX, ANSWER_UNIT, ANSWERS_UNITS_MAX, BATCH_MAX, INVISIBLE_MAX, INVISIBLE_MIN, INVISIBLE_OF_SERVER,
-    POLL_MAX, POLL_MIN,
+    ANSWER_AHEAD, ANSWER_STEP_MAX, ANSWER_UNIT, ANSWERS_UNITS_MAX, BATCH_MAX, INVISIBLE_MAX, INVISIBLE_MIN,
+    INVISIBLE_OF_SERVER, POLL_MAX, POLL_MIN,
 };
 use crate::message::{timestamp, to_wire};
 use crate::names;
@@ -37,9 +37,11 @@ impl Shared {
         &self,
         caller: &Caller,
         request: wire::ReceiveMessageRequest,
+        patience: Option<Duration>,
     ) -> Result<Received, Refusal> {
         let is_renewed = request.auto_renew;
-        let request = self.checked(caller, request)?;
+        let wait = wait(request.long_polling_timeout.as_ref(), patience);
+        let request = ReceiveRequest { wait, ..self.checked(caller, request)? };
         self.renewals.lock().await.saw(caller, Instant::now());
         let too_many = || Refusal::new(Code::TooManyRequests, "too many receives wait at the same time");
         let _poll = self.polls.try_acquire().map_err(|_| too_many())?;
@@ -77,7 +79,6 @@ impl Shared {
         }
         let filter = filter(request.filter_expression)?;
         let max = usize::try_from(request.batch_size).unwrap_or_default().min(BATCH_MAX);
-        let wait = request.long_polling_timeout.map_or(POLL_MAX, |wait| duration(&wait).unwrap_or_default());
         let invisible = if request.auto_renew {
             INVISIBLE_OF_SERVER
         } else {
@@ -85,7 +86,7 @@ impl Shared {
             let is_allowed = |invisible: &Duration| (INVISIBLE_MIN..=INVISIBLE_MAX).contains(invisible);
             invisible.filter(is_allowed).ok_or_else(illegal_invisible)?
         };
-        Ok(ReceiveRequest { group, topic, filter, max, wait: wait.clamp(POLL_MIN, POLL_MAX), invisible })
+        Ok(ReceiveRequest { group, topic, filter, max, wait: POLL_MAX, invisible })
     }
 
     /// The place that their bodies take until they are written; no place for nothing.
@@ -143,6 +144,27 @@ impl Shared {
         } else {
             Err(Refusal::unknown_topic(topic.as_str()))
         }
+    }
+}
+
+/// Not all clients say how long a poll is to wait: some say only when they give it up.
+fn wait(asked: Option<&wire::Duration>, patience: Option<Duration>) -> Duration {
+    let asked = asked.map_or(POLL_MAX, |asked| duration(asked).unwrap_or_default()).clamp(POLL_MIN, POLL_MAX);
+    patience.map_or(asked, |patience| asked.min(patience.saturating_sub(ANSWER_AHEAD)))
+}
+
+/// When the client gives the request up, by its header `grpc-timeout`: up to eight digits and a unit.
+pub(crate) fn patience(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number = u64::from(number.parse::<u32>().ok()?);
+    match unit {
+        "H" => Some(Duration::from_hours(number)),
+        "M" => Some(Duration::from_mins(number)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
     }
 }
 
@@ -208,6 +230,27 @@ mod tests {
                 Err(Code::IllegalFilterExpression),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_poll_ends_before_its_client_gives_it_up() {
+        let ms = |asked: Option<i64>, timeout: Option<&str>| {
+            let patience = timeout.and_then(patience);
+            wait(asked.map(|seconds| wire::Duration { seconds, nanos: 0 }).as_ref(), patience).as_millis()
+        };
+        assert_eq!(ms(None, None), 20_000);
+        assert_eq!(
+            [ms(Some(1), None), ms(Some(7), None), ms(Some(30), None), ms(Some(-1), None)],
+            [5_000, 7_000, 20_000, 5_000]
+        );
+        assert_eq!(
+            [ms(None, Some("8S")), ms(None, Some("7999998u")), ms(Some(5), Some("8000m"))],
+            [7_500, 7_499, 5_000]
+        );
+        assert_eq!([ms(None, Some("100m")), ms(None, Some("1H"))], [0, 20_000]);
+        for garbage in ["", "S", "8", "-8S", "8é", "99999999999S", "8s"] {
+            assert_eq!(patience(garbage), None, "{garbage}");
         }
     }
 

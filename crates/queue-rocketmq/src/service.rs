@@ -18,7 +18,7 @@ use crate::door::{Caller, TelemetryPlace};
 use crate::handles::Handles;
 use crate::limits::{ANSWERS_UNITS_MAX, POLLS_MAX};
 use crate::renewals::Renewals;
-use crate::{names, renewing, settings};
+use crate::{names, receive, renewing, settings};
 
 /// What the methods share.
 pub(crate) struct Shared {
@@ -101,8 +101,9 @@ impl MessagingService for Service {
         &self,
         request: Request<wire::ReceiveMessageRequest>,
     ) -> Answer<Self::ReceiveMessageStream> {
+        let patience = request.metadata().get("grpc-timeout").and_then(|text| receive::patience(text.to_str().ok()?));
         let (caller, request) = opened(request)?;
-        let received = self.0.receive(&caller, request).await;
+        let received = self.0.receive(&caller, request, patience).await;
         Ok(Response::new(self.0.stream_of(received)))
     }
 
