@@ -302,6 +302,9 @@ def queue():
     record = lambda kind, owner, payload: struct.pack(">BBH", kind, owner, len(payload)) + payload
     message = b"\x01" + u64(NOW, NOW - 5) + b"\x01" + text("create") + u16(1) + text("k") + u16(1) + text("n") + text("v") + b"{}"
     plain = b"\x01" + u64(NOW, 0) + b"\x00" + u16(0) + u16(0)
+    of_group = b"\x01\x00" + u64(NOW, 0) + b"\x00\x01" + text("a") + b"\x01" + text("id") + b"\x00" + u16(0) + u16(0) + b"{}"
+    delayed = b"\x01\x01" + u64(NOW, 0) + b"\x01" + u64(NOW + 9) + b"\x00\x00\x00" + u16(0) + u16(0)
+    entry = record(0x2B, 1, u64(256) + u32(len(delayed)) + u64(NOW) + b"\x00")
     # Positions are 64, 128, 192 …: topic 1, group 2, subscription 3.
     begin = record(0x20, 0, b"meeting") + record(0x21, 0, u32(16) + b"service") + record(0x22, 2, u64(64))
     for name, content in {
@@ -324,6 +327,17 @@ def queue():
         "hand-out-of-largest-position": begin + record(0x24, 3, u64((1 << 64) - 1) + u32(1)),
         "subscription-of-nothing": record(0x22, 9, u64(640)) + record(0x23, 1, plain),
         "same-name-twice": record(0x20, 0, b"meeting") * 2 + record(0x21, 0, u32(1) + b"service") * 2,
+        "topic-fifo": record(0x29, 0, b"\x01ordered"),
+        "topic-of-unknown-type": record(0x29, 0, b"\x09ordered"),
+        "message-of-a-group": record(0x2A, 1, of_group),
+        "message-delayed": record(0x2A, 1, delayed),
+        "message-that-waits-for-no-time": record(0x2A, 1, b"\x01\x01" + of_group[2:]),
+        "delayed-life": begin + record(0x2A, 1, delayed) + entry + record(0x24, 3, u64(320) + u32(1)) + record(0x25, 3, u64(320)),
+        "entry-first": begin + entry + record(0x2A, 1, delayed) + record(0x28, 1, u64(256)),
+        "parked": begin + record(0x2A, 1, of_group) * 2 + record(0x24, 3, u64(256) + u32(1) + u64(320) + u32(0)),
+        "entry-cut": record(0x2B, 1, u64(256) + u32(9)),
+        "indexed-waiting": record(0x2C, 1, b"\x01" + u64(NOW) + u32(99) + u64(NOW) + u32(0) + b"\x00"),
+        "id-seen": begin + record(0x2D, 1, u64(256, NOW) + b"id"),
         "unknown-kind": record(0x3F, 0, b"x"),
         "foreign-kind": record(0x40, 0, b"x"),
     }.items():
