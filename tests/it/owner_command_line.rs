@@ -134,7 +134,7 @@ async fn a_newcomer_comes_from_nothing_to_a_service_that_publishes() -> Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let (_stage, desk) = opened(folder.path()).await?;
+    let (stage, desk) = opened(folder.path()).await?;
     for line in [
         "groups create GID_phone",
         "topics create orders-up --rule to_queue",
@@ -210,6 +210,10 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
     ensure!(changes.contains("rule to_queue → both"), "{changes}");
 
     desk.fails("groups remove GID_phone --yes", 1, &["in use", "--force"])?;
+    desk.does("keys create chief --kind api --scopes admin --secret-file chief.json")?;
+    let server = stage.url("");
+    let chief = desk.types(&format!("keys disable chief --key-file chief.json --url {server}"))?;
+    ensure!(chief.code == Some(1) && !chief.words.contains("--force"), "no force helps: {chief:?}");
     let link = desk.reads("links list --user ann")?["items"][0]["link"].as_str().context("no link")?.to_owned();
     for line in [
         "grants remove GID_phone orders-up",

@@ -145,7 +145,8 @@ impl Server {
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             words = format!("{words}\n  server: {}\n  key: {}", self.url, self.key_from);
         }
-        if problem["code"] == "in_use" {
+        // Not of what no force removes: the topics of calls, the key of the request.
+        if problem["code"] == "in_use" && words.contains("force=true") {
             words.push_str("\n  remedy: with --force it goes together with what uses it");
         }
         Refused { code: super::table::text(&problem["code"]), words }
