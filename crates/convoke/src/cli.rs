@@ -51,6 +51,8 @@ pub(crate) enum Command {
 pub(crate) enum Document {
     /// The OpenAPI document of the HTTP API.
     Openapi,
+    /// The same for reading, in Markdown.
+    Api,
     /// The reference of the configuration, in Markdown.
     Configuration,
     /// The reference of the command line, in Markdown.

@@ -10,7 +10,7 @@ pub mod serve;
 mod sys;
 
 pub use explain::explain;
-pub use openapi::document as openapi;
+pub use openapi::{document as openapi, page as api_reference};
 pub use output::print_line;
 pub use sys::make_files_private;
 

@@ -86,6 +86,7 @@ fn write_man_pages(folder: &Path) -> Result<()> {
 fn text_of(document: Document) -> Result<String> {
     match document {
         Document::Openapi => Ok(serde_json::to_string_pretty(&convoke::openapi())?),
+        Document::Api => Ok(convoke::api_reference()),
         Document::Configuration => Ok(convoke::config::markdown()),
         Document::Cli => Ok(reference::markdown(Cli::command())),
         Document::Signalling => Ok(meeting::reference::page()),

@@ -2,6 +2,7 @@
 //! the view of a channel.
 
 mod exact;
+mod reference;
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -22,6 +23,11 @@ pub fn document() -> Value {
     }
     exact::make_exact(&mut document);
     document
+}
+
+/// The same for reading.
+pub fn page() -> String {
+    reference::markdown(&document())
 }
 
 fn insert(into: &mut Value, entries: impl IntoIterator<Item = (String, Value)>) {
