@@ -143,6 +143,7 @@ impl Core {
     pub(crate) fn remove_message(&mut self, topic: TopicId, message: Position) {
         let Some(topic) = self.topic_by_id.get_mut(&topic) else { return };
         topic.waiting.remove(message);
+        topic.recent_ids.forget(message);
         if let Some(position) = topic.messages.position_of(message) {
             topic.messages.remove(position);
         }

@@ -1,7 +1,7 @@
 //! The message ids of senders that came to a topic a short while ago: what comes again under one of them is the same message.
 //! Pure.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use commitlog::Position;
@@ -17,7 +17,12 @@ pub(crate) struct RecentIds {
     gone: u64,
     /// Counted with those that have gone.
     number_by_id: HashMap<Arc<str>, u64>,
+    /// Messages that were taken out: what comes under their ids again is not stored, and must be.
+    taken_out: HashSet<Position>,
 }
+
+/// More that were taken out than there are ids, and this, are looked through for those that had none.
+const TAKEN_OUT_SPARE: usize = 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recent {
@@ -40,7 +45,16 @@ impl RecentIds {
     /// The message that came under this id.
     pub(crate) fn find(&self, id: &str, now: WallMs) -> Option<Position> {
         let found = self.recent.get(self.index(*self.number_by_id.get(id)?)?)?;
-        Some(found.message).filter(|_| !found.is_over(now))
+        Some(found.message).filter(|message| !found.is_over(now) && !self.taken_out.contains(message))
+    }
+
+    /// The message was recalled, or removed by an owner.
+    pub(crate) fn forget(&mut self, message: Position) {
+        self.taken_out.insert(message);
+        if self.taken_out.len() > 2 * self.recent.len() + TAKEN_OUT_SPARE {
+            let known: HashSet<Position> = self.recent.iter().map(|recent| recent.message).collect();
+            self.taken_out.retain(|message| known.contains(message));
+        }
     }
 
     pub(crate) fn note(&mut self, recent: Recent) {
@@ -57,7 +71,7 @@ impl RecentIds {
             self.remove_first();
         }
         if self.recent.is_empty() {
-            (self.recent, self.number_by_id) = Default::default();
+            (self.recent, self.number_by_id, self.taken_out) = Default::default();
         }
     }
 
@@ -65,14 +79,16 @@ impl RecentIds {
         let Some(first) = self.recent.pop_front() else { return };
         if self.number_by_id.get(&first.id) == Some(&self.gone) {
             self.number_by_id.remove(&first.id);
+            self.taken_out.remove(&first.message);
         }
         self.gone += 1;
     }
 
-    /// Those from this number on, with their numbers.
+    /// Those from this number on whose messages were not taken out, with their numbers.
     pub(crate) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &Recent)> {
         let from = number.max(self.gone);
-        (from..).zip(self.recent.iter().skip(usize::try_from(from - self.gone).unwrap_or(usize::MAX)))
+        let rest = self.recent.iter().skip(usize::try_from(from - self.gone).unwrap_or(usize::MAX));
+        (from..).zip(rest).filter(|(_, recent)| !self.taken_out.contains(&recent.message))
     }
 
     pub(crate) fn set_said_at(&mut self, number: u64, said_at: Position) {
@@ -119,6 +135,20 @@ mod tests {
         assert_eq!((ids.from(0).count(), ids.number_by_id.len()), (0, 0));
         ids.note(recent(5));
         assert_eq!(ids.find("id 5", WallMs(5)), Some(Position(5)));
+    }
+
+    #[test]
+    fn the_id_of_a_message_that_was_taken_out_is_free() {
+        let mut ids = RecentIds::default();
+        (1..=2).for_each(|n| ids.note(recent(n)));
+        ids.forget(Position(1));
+        assert_eq!((ids.find("id 1", WallMs(3)), ids.find("id 2", WallMs(3))), (None, Some(Position(2))));
+        assert_eq!(ids.from(0).map(|(number, _)| number).collect::<Vec<_>>(), [1]);
+        ids.note(Recent { message: Position(9), ..recent(1) });
+        assert_eq!(ids.find("id 1", WallMs(3)), Some(Position(9)));
+        (10..10_000).for_each(|n| ids.forget(Position(n)));
+        assert!(ids.taken_out.len() <= 2 * ids.recent.len() + TAKEN_OUT_SPARE);
+        assert_eq!(ids.find("id 2", WallMs(3)), Some(Position(2)));
     }
 
     #[test]

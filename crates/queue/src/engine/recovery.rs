@@ -167,6 +167,7 @@ impl Recovery {
 
     /// No copy of the message follows.
     fn apply_removal(&mut self, topic: TopicId, message: Position) {
+        self.recent_ids.entry(topic).or_default().forget(message);
         if self.core.has_topic(topic) {
             self.core.remove_message(topic, message);
         } else {

@@ -3,9 +3,10 @@
 use clock::testing::TestMachine;
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, Options};
-use queue::{Engine, EngineOptions, Message, MessageId, Queue};
+use queue::{Engine, EngineOptions, GroupOptions, Message, MessageId, Queue};
+use std::time::Duration;
 
-use crate::world::{BEGIN_MS, engine_options, log_options, owned, send_patiently, text, topic};
+use crate::world::{BEGIN_MS, engine_options, group, log_options, owned, request, send_patiently, text, topic};
 
 struct World {
     machine: TestMachine,
@@ -63,15 +64,35 @@ async fn an_id_is_known_for_two_minutes_over_a_power_cut_and_not_longer() {
 }
 
 #[tokio::test]
+async fn what_was_taken_out_is_stored_when_it_comes_again_also_after_a_power_cut() {
+    let mut world = World::new(log_options()).await;
+    let first = world.send("one").await;
+    assert!(world.engine.remove(&topic(), &first).await.unwrap());
+    let second = world.send("one").await;
+    assert_ne!(second, first);
+    assert_eq!((world.send("one").await, world.messages().await), (second.clone(), 1));
+    assert!(world.engine.remove(&topic(), &second).await.unwrap());
+    world.cut_power();
+    let third = world.send("one").await;
+    assert!(third != first && third != second && world.messages().await == 1);
+    world.cut_power();
+    assert_eq!((world.send("one").await, world.messages().await), (third, 1));
+}
+
+#[tokio::test]
 async fn an_id_outlives_its_message_and_the_segment_in_which_that_was() {
     let mut world = World::new(owned()).await;
     let mut ids = Vec::new();
     for n in 0..50 {
         ids.push(world.send(&n.to_string()).await);
     }
-    for id in &ids {
-        assert!(world.engine.remove(&topic(), id).await.unwrap());
+    world.engine.create_group(group(), GroupOptions::default()).await.unwrap();
+    for _ in 0..2 {
+        for delivery in world.engine.receive(request(Duration::ZERO, Duration::from_secs(60))).await.unwrap() {
+            world.engine.ack(delivery.receipt).await.unwrap();
+        }
     }
+    assert_eq!(world.messages().await, 0, "all are consumed");
     // Once more, so that what is said again is said again, too.
     for _ in 0..2 {
         let begin = *world.log.segments().start();
