@@ -14,6 +14,8 @@ pub const LOOK_MAX: u32 = 200;
 pub const SHOWN_BYTES_MAX: usize = 1024;
 /// The same of one message alone.
 pub const SHOWN_ALONE_BYTES_MAX: usize = 64 * 1024;
+/// The consumer group of the broker.
+pub const BROKER_GROUP: &str = "convoke-broker";
 /// Properties of a message that the broker has made a dead letter: why, and the queue topic that it came from.
 pub const DEAD_REASON: &str = "deadLetterReason";
 pub const DEAD_TOPIC: &str = "deadLetterTopic";

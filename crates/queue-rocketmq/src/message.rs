@@ -22,6 +22,9 @@ const GZIP: &str = "gzip";
 const STAMP_CLIENT_ID: &str = "clientId";
 const STAMP_PREFIX: &str = "convoke";
 
+/// What the broker says of a message that reaches nobody: a sender that says it steers where an owner sends it again.
+const OF_DEAD_LETTERS: [&str; 2] = ["deadLetterReason", "deadLetterTopic"];
+
 /// Names of properties that RocketMQ keeps for itself: refused here too, so that what is sent here can be sent there.
 const RESERVED: [&str; 49] = [
     "1ST_POP_TIME",
@@ -140,7 +143,7 @@ pub(crate) fn type_on_wire(topic_type: TopicType) -> MessageType {
 
 fn check_name(name: &str, may_stamp: bool) -> Result<(), Refusal> {
     let refuse = |words: String| Err(Refusal::new(Code::IllegalMessagePropertyKey, words));
-    if RESERVED.contains(&name) || name == BODY_ENCODING {
+    if RESERVED.contains(&name) || name == BODY_ENCODING || OF_DEAD_LETTERS.contains(&name) {
         return refuse(format!("the property {name} is reserved"));
     }
     let is_stamp = name == STAMP_CLIENT_ID || name.starts_with(STAMP_PREFIX);
@@ -283,7 +286,7 @@ mod tests {
     #[test]
     fn names_that_are_reserved_are_nobodys() {
         assert!(RESERVED.is_sorted());
-        for name in RESERVED.into_iter().chain([BODY_ENCODING]) {
+        for name in RESERVED.into_iter().chain(OF_DEAD_LETTERS).chain([BODY_ENCODING]) {
             assert_eq!(
                 to_queue(with_property(name), true).unwrap_err().code,
                 Code::IllegalMessagePropertyKey,

@@ -6,8 +6,8 @@ use super::gate::Caller;
 use super::owner::{Asked, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Topics};
 use crate::clients::{Answer, Turn};
 use crate::messages::{
-    DEAD_TOPIC, LOOK_MAX, Look, Looked, Messages, NoMessages, NotPublished, One, Publication, Published, Publisher,
-    Redrive, StoredMessage,
+    BROKER_GROUP, DEAD_TOPIC, LOOK_MAX, Look, Looked, Messages, NoMessages, NotPublished, One, Publication, Published,
+    Publisher, Redrive, StoredMessage,
 };
 use crate::server::QueueTopicState;
 use axum::Json;
@@ -269,8 +269,8 @@ async fn letter(api: &Api, holder: &Holder<Topics>, one: One) -> Result<StoredMe
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RedriveRequest {
-    /// The queue topic; else the one that it came from, as far as that is known: its property `deadLetterTopic`, or the only topic
-    /// from which the group receives.
+    /// The queue topic; else the one that it came from, as far as that is known: of the broker's letters their property
+    /// `deadLetterTopic`, of others the only topic from which the group receives.
     #[schema(example = "orders")]
     topic: Option<String>,
 }
@@ -288,7 +288,9 @@ fn target(
     letter: &StoredMessage,
     named: Option<String>,
 ) -> Result<String, Problem> {
-    if let Some(topic) = named.or_else(|| letter.properties.get(DEAD_TOPIC).cloned()) {
+    // Of another group's letter only its sender may have said it.
+    let said = || letter.properties.get(DEAD_TOPIC).filter(|_| group == BROKER_GROUP).cloned();
+    if let Some(topic) = named.or_else(said) {
         return Ok(topic);
     }
     match messages.topics_of(group).as_slice() {

@@ -29,7 +29,7 @@ use crate::worker::queue_order::{QueueOrder, Waiting};
 use crate::worker::taken::Taken;
 
 /// The broker's consumer group.
-pub const GROUP: &str = "convoke-broker";
+pub const GROUP: &str = accounts::messages::BROKER_GROUP;
 /// Bytes of a message's body for which one place of those that are under way is enough.
 const BYTES_PER_PLACE: usize = 16 << 10;
 /// How often the time for which a message is hidden begins anew before it is over.

@@ -96,7 +96,7 @@ impl Messages for FakeMessages {
         let One { topic, message_id, .. } = one;
         let letter = |group: &str| match group {
             "%DLQ%workers" => Some(stored(HELD)),
-            "%DLQ%broker" => Some(StoredMessage {
+            "%DLQ%convoke-broker" | "%DLQ%steered" => Some(StoredMessage {
                 properties: [("deadLetterTopic".to_owned(), "orders".to_owned())].into(),
                 ..stored(HELD)
             }),
@@ -299,7 +299,8 @@ async fn a_dead_letter_is_tried_again_where_it_came_from_or_where_the_owner_says
     let redrive = async |group: &str, body| world.ask("POST", &format!("{}/redrive", path(group)), body).await;
     let sent = redrive("workers", Value::Null).await;
     assert_eq!(sent.body, json!({ "topic": "jobs", "message_id": "0000000000000080" }), "the only topic of the group");
-    assert_eq!(redrive("broker", Value::Null).await.text("topic"), "orders", "as the broker has noted");
+    assert_eq!(redrive("convoke-broker", Value::Null).await.text("topic"), "orders", "as the broker has noted");
+    assert_eq!(redrive("steered", Value::Null).await.refused(), (400, "invalid_topic"), "its sender has said it");
     assert_eq!(redrive("workers", json!({ "topic": "later" })).await.text("topic"), "later");
     let to: Vec<_> = world.messages.redriven.lock().unwrap().iter().map(|one| one.to.clone()).collect();
     assert_eq!(to, ["jobs", "orders", "later"]);
