@@ -10,6 +10,7 @@ import queue
 import socket
 import struct
 import tempfile
+import threading
 import time
 import unittest
 
@@ -306,6 +307,20 @@ class Permissions(Case):
 class InClear(Case):
     SETTINGS = {"queue.plaintext": "never"}
 
+    def test_a_connection_by_which_nobody_comes_in_is_closed(self):
+        fields = {
+            ":method": "POST", ":scheme": "http", ":path": "/apache.rocketmq.v2.MessagingService/Heartbeat",
+            ":authority": "x", "content-type": "application/grpc", "te": "trailers",
+        }
+        headers = b"".join(b"\0" + b"".join(bytes([len(part)]) + part.encode() for part in field) for field in fields.items())
+        end_of_stream_and_headers = 0x5
+        frames = struct.pack(">BHBBI", 0, 0, 4, 0, 0)
+        frames += struct.pack(">BHBBI", 0, len(headers), 1, end_of_stream_and_headers, 1) + headers
+        with socket.create_connection(("127.0.0.1", self.server.queue), timeout=WAIT_S) as silent:
+            silent.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames)
+            said = b"".join(iter(lambda: silent.recv(4096), b""))
+        self.assertIn(b"without TLS", said)
+
     def test_a_request_in_clear_is_told_that_it_needs_tls(self):
         raw = self.enterContext(Raw.opened(self))
         answer = raw.route("orders")
@@ -352,11 +367,52 @@ class Limits(Case):
         answers = self.raw.receive(filter=of.FilterExpression(type=of.FilterType.SQL, expression="a > 1"))
         self.assertEqual(answers[0].status.code, CODE.ILLEGAL_FILTER_EXPRESSION)
         self.assertEqual([answer.WhichOneof("content") for answer in answers], ["status", "delivery_timestamp"])
+        for size in (0, -1):
+            self.assertEqual(self.raw.receive(batch_size=size)[0].status.code, CODE.BAD_REQUEST)
         empty = self.raw.receive(poll_s=1)
         self.assertEqual(empty[0].status.code, CODE.MESSAGE_NOT_FOUND)
         self.raw.send([self.raw.message("orders")])
         found = [answer.WhichOneof("content") for answer in self.raw.receive()]
         self.assertEqual(found, ["status", "message", "delivery_timestamp"])
+
+    def test_a_time_of_birth_that_has_not_come_is_taken_as_now(self):
+        sent = self.raw.message("orders")
+        sent.system_properties.born_timestamp.seconds = 2**62
+        self.assertEqual(self.sent(sent), CODE.OK)
+        (got,) = self.raw.received()
+        self.assertLessEqual(got.born_timestamp.seconds, time.time())
+        self.assertGreater(got.born_timestamp.seconds, time.time() - WAIT_S)
+
+    def test_many_sends_at_the_same_time_wait_for_each_other(self):
+        message = self.raw.message("orders", body=b"x" * 1024)
+        asked = wire.SendMessageRequest(messages=[message])
+        answers = [self.raw.stub.SendMessage.future(asked, metadata=self.raw.metadata()) for _ in range(600)]
+        self.assertEqual({answer.result().status.code for answer in answers}, {CODE.OK})
+
+    def test_large_messages_one_after_the_other_are_all_taken_although_segments_are_made(self):
+        body = os.urandom((4 << 20) - 4096)
+        codes = [self.sent(self.raw.message("bills", body=body)) for _ in range(40)]
+        self.assertEqual(set(codes), {CODE.OK})
+
+    def test_sends_that_say_nothing_keep_nobody_else_from_sending(self):
+        weak = self.made_key("weak", ["groups"])
+        end = threading.Event()
+        self.addCleanup(end.set)
+
+        def silence():
+            end.wait()
+            yield b""
+
+        def silent_sends(raw):
+            method = raw.channel.stream_unary("/apache.rocketmq.v2.MessagingService/SendMessage")
+            return [method.future(silence(), metadata=raw.metadata()) for _ in range(40)]
+
+        refused = silent_sends(self.enterContext(Raw.opened(self, key=weak)))
+        for answer in refused:
+            self.assertIn(b"scope topics", answer.result(timeout=WAIT_S))
+        held = [send for _ in range(4) for send in silent_sends(self.enterContext(Raw.opened(self)))]
+        self.assertEqual(self.sent(self.raw.message("orders")), CODE.OK)
+        self.assertFalse(any(send.done() for send in held))
 
     def test_what_is_not_served_says_so(self):
         stub, metadata = self.raw.stub, self.raw.metadata()
@@ -429,6 +485,8 @@ class Raw:
     @contextlib.contextmanager
     def opened(cls, case, key=()):
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        # Each has a connection of its own.
+        options.append(("grpc.use_local_subchannel_pool", 1))
         with grpc.insecure_channel(f"127.0.0.1:{case.server.queue}", options) as channel:
             yield cls(case, MessagingServiceStub(channel), key, channel)
 

@@ -8,6 +8,9 @@ pub trait Access: Send + Sync {
     /// for a key that is not there.
     fn has_signed(&self, key_id: &str, signed: &[u8], signature: &[u8]) -> bool;
 
+    /// Whether the key may send to any topic at all.
+    fn may_use_topics(&self, key_id: &str) -> bool;
+
     /// Whether the key may send to the topic. `second`: the rest of the MQTT topic that the message goes to, with its leading
     /// `/`, or nothing.
     fn may_send(&self, key_id: &str, topic: &str, second: &str) -> bool;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -56,9 +55,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let door = ConnectionDoor::new(server.door.clone(), is_in_clear);
-    let requested = AtomicBool::new(false);
     let service = service_fn(|request| {
-        requested.store(true, Ordering::Relaxed);
         let door = door.clone();
         async move { door.handle(request).await }
     });
@@ -72,7 +69,7 @@ where
     let mut stop = server.stop.clone();
     let ended = tokio::select! {
         ended = serving.as_mut() => Some(ended),
-        () = is_without_request(&requested) => return debug!(%peer, "closed: it asked nothing"),
+        () = nobody_has_come_in(&door) => return debug!(%peer, "closed: nobody came in by it"),
         () = nobody_comes_in(&door) => None,
         () = stopped(&mut stop) => None,
     };
@@ -95,10 +92,10 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// Completes only if there is no request in time.
-async fn is_without_request(requested: &AtomicBool) {
+/// Completes only if there is no request in time that is let in.
+async fn nobody_has_come_in(door: &ConnectionDoor) {
     tokio::time::sleep(FIRST_REQUEST_MAX).await;
-    if requested.load(Ordering::Relaxed) {
+    if door.has_let_in() {
         std::future::pending::<()>().await;
     }
 }

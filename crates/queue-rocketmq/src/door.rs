@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,9 +25,10 @@ use tonic::codegen::Service as _;
 use crate::access::Access;
 use crate::answer::Refusal;
 use crate::limits::{
-    CLIENT_ID_BYTES_MAX, POLL_MAX, REQUEST_BYTES_MAX, REQUEST_MAX, SEND_BYTES_MAX, SENDS_MAX, SENDS_PER_CONNECTION_MAX,
+    CLIENT_ID_BYTES_MAX, POLL_MAX, REQUEST_BYTES_MAX, REQUEST_MAX, SEND_BYTES_MAX, SENDS_PER_CONNECTION_MAX,
     TELEMETRY_PER_CONNECTION_MAX,
 };
+use crate::sending::{Begun, SendPlaces};
 use crate::service::Service;
 use crate::signature;
 
@@ -57,7 +58,7 @@ pub(crate) struct Door {
     small: MessagingServiceServer<Service>,
     access: Arc<dyn Access>,
     clock: Clock,
-    sends: Arc<Semaphore>,
+    sends: SendPlaces,
 }
 
 impl Door {
@@ -68,7 +69,7 @@ impl Door {
             small: server.max_decoding_message_size(REQUEST_BYTES_MAX),
             access,
             clock,
-            sends: Arc::new(Semaphore::new(SENDS_MAX)),
+            sends: SendPlaces::new(),
         }
     }
 }
@@ -81,6 +82,7 @@ pub(crate) struct ConnectionDoor {
     is_in_clear: bool,
     sends: Arc<Semaphore>,
     telemetry: Arc<Semaphore>,
+    has_let_in: Arc<AtomicBool>,
     turned_away: Arc<AtomicU32>,
 }
 
@@ -91,6 +93,7 @@ impl ConnectionDoor {
             is_in_clear,
             sends: Arc::new(Semaphore::new(SENDS_PER_CONNECTION_MAX)),
             telemetry: Arc::new(Semaphore::new(TELEMETRY_PER_CONNECTION_MAX)),
+            has_let_in: Arc::default(),
             turned_away: Arc::default(),
         }
     }
@@ -98,6 +101,11 @@ impl ConnectionDoor {
     /// Whether the connection is to be closed, since nobody comes in by it.
     pub(crate) fn is_to_close(&self) -> bool {
         self.turned_away.load(Ordering::Relaxed) >= TURNED_AWAY_MAX
+    }
+
+    /// Whether somebody has come in by the connection.
+    pub(crate) fn has_let_in(&self) -> bool {
+        self.has_let_in.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn handle(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
@@ -109,11 +117,12 @@ impl ConnectionDoor {
             }
         };
         self.turned_away.store(0, Ordering::Relaxed);
+        self.has_let_in.store(true, Ordering::Relaxed);
         let method = request.uri().path().strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE));
         let is_send = method == Some("/SendMessage");
         let is_telemetry = method == Some("/Telemetry");
         let request_max = if method == Some("/ReceiveMessage") { REQUEST_MAX + POLL_MAX } else { REQUEST_MAX };
-        request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(caller.clone());
         if is_telemetry {
             let Ok(permit) = Arc::clone(&self.telemetry).try_acquire_owned() else {
                 return Ok(refused(busy("this connection has too many telemetry streams")));
@@ -123,10 +132,21 @@ impl ConnectionDoor {
         if !is_send {
             return Ok(timed(request_max, self.door.small.clone().call(request)).await);
         }
-        let (Ok(_one), Ok(_all)) = (self.sends.try_acquire(), self.door.sends.try_acquire()) else {
-            return Ok(refused(busy("too many messages are being sent at the same time: send them later again")));
+        if !self.door.access.may_use_topics(&caller.key_id) {
+            return Ok(refused(Refusal::new(Code::Forbidden, "your key lacks the scope topics")));
+        }
+        Ok(timed(request_max, self.send(&caller.key_id, request)).await)
+    }
+
+    /// Nothing but its connection's share is taken before a byte of the body is there.
+    async fn send(&self, key_id: &Arc<str>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let Ok(_one) = self.sends.acquire().await else { return Ok(refused(busy("the server stops"))) };
+        let (head, body) = request.into_parts();
+        let begun = Begun::read(body).await;
+        let Some(_place) = self.door.sends.take(key_id, begun.bytes()).await else {
+            return Ok(refused(busy("the server stops")));
         };
-        Ok(timed(request_max, self.door.large.clone().call(request)).await)
+        self.door.large.clone().call(Request::from_parts(head, begun)).await
     }
 
     fn let_in(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {

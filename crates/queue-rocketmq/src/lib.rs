@@ -30,6 +30,7 @@ mod renewals;
 mod renewing;
 mod route;
 mod send;
+mod sending;
 mod service;
 mod settings;
 mod signature;

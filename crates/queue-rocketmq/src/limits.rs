@@ -6,9 +6,16 @@ use std::time::Duration;
 pub(crate) const SEND_BYTES_MAX: usize = queue::limits::BODY_BYTES_MAX + (128 << 10);
 /// Largest request of another kind, and largest command on a telemetry stream.
 pub(crate) const REQUEST_BYTES_MAX: usize = 128 << 10;
-/// Requests with messages that are read at the same time, of one connection and of all.
-pub(crate) const SENDS_PER_CONNECTION_MAX: usize = 32;
-pub(crate) const SENDS_MAX: usize = 128;
+/// Requests with messages at the same time, of one connection; more wait.
+pub(crate) const SENDS_PER_CONNECTION_MAX: usize = 128;
+/// Bytes of requests with messages from their first byte to their answer, of one key and of all, in units of `SEND_UNIT`;
+/// more wait.
+pub(crate) const SENDS_UNITS_PER_KEY_MAX: usize = 32_768;
+pub(crate) const SENDS_UNITS_MAX: usize = 65_536;
+pub(crate) const SEND_UNIT: usize = 4 << 10;
+/// How long a message waits for a busy queue, and how often it is tried: such a queue is making its next segment, mostly.
+pub(crate) const BUSY_MAX: Duration = Duration::from_secs(25);
+pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// From the headers of a request to its answer, but for what waits for messages.
 pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// Polls that wait at the same time, of all connections.
@@ -52,6 +59,6 @@ pub(crate) const ADDRESSES_MAX: usize = 16;
 pub(crate) const SIGNATURE_SKEW: Duration = Duration::from_hours(24);
 /// Until a connection has said what it speaks, and for its TLS handshake.
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-/// A connection without a request by then is closed.
+/// A connection that nobody has come in by until then is closed.
 pub(crate) const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);

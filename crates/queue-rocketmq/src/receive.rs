@@ -79,6 +79,9 @@ impl Shared {
         }
         let filter = filter(request.filter_expression)?;
         let max = usize::try_from(request.batch_size).unwrap_or_default().min(BATCH_MAX);
+        if max == 0 {
+            return Err(Refusal::new(Code::BadRequest, "the batch size must be at least 1"));
+        }
         let invisible = if request.auto_renew {
             INVISIBLE_OF_SERVER
         } else {

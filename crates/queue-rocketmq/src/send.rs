@@ -1,12 +1,14 @@
 //! SendMessage: all messages of a request are checked before the first is stored.
 
-use queue::{Message, MessageId, SendError, TopicName};
+use queue::{Message, MessageId, NotTaken, SendError, TopicName, Unavailable};
 use rocketmq_proto as wire;
 use rocketmq_proto::{Code, SendResultEntry, Status};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::answer::{Refusal, ok};
 use crate::door::Caller;
-use crate::limits::BATCH_MAX;
+use crate::limits::{BATCH_MAX, BUSY_MAX, BUSY_PAUSE};
 use crate::message::{SECOND_TOPIC, SHOWN_TOPIC, to_queue};
 use crate::names;
 use crate::recall;
@@ -14,6 +16,8 @@ use crate::service::Shared;
 
 /// Presence events of clients, which are the broker's to send.
 const STATUS_TOPIC: &str = "_MQTT";
+
+type Sent = oneshot::Receiver<Result<MessageId, SendError>>;
 
 impl Shared {
     pub(crate) async fn send(
@@ -23,26 +27,45 @@ impl Shared {
     ) -> Result<(Option<Status>, Vec<SendResultEntry>), Refusal> {
         let topic = topic_of(&request.messages)?;
         let may_stamp = self.access.may_stamp(&caller.key_id);
+        let now_ms = self.clock.now_ms();
         let mut outgoing = Vec::with_capacity(request.messages.len());
         for message in request.messages {
-            let message = to_queue(message, may_stamp)?;
+            let mut message = to_queue(message, may_stamp)?;
+            // Later times are none that all clients can read.
+            message.born_ms = message.born_ms.min(now_ms);
             self.check_may_send(caller, &topic, &message, may_stamp)?;
             outgoing.push(message);
         }
         let mut ids = Vec::with_capacity(outgoing.len());
         let mut results = Vec::with_capacity(outgoing.len());
         // In their order, and on their way to the disk together.
-        let now_ms = self.clock.now_ms();
+        let busy_until = Instant::now() + BUSY_MAX;
         for message in outgoing {
             let id = message.client_message_id.clone().unwrap_or_default();
             ids.push((id, message.deliver_at_ms.is_some_and(|at_ms| at_ms > now_ms)));
-            results.push(self.queue.send_wait(&topic, message));
+            results.push(self.begin_send(&topic, message, busy_until).await);
         }
         let mut entries = Vec::with_capacity(ids.len());
         for ((id, waits), result) in ids.into_iter().zip(results) {
-            entries.push(entry(id, waits, result.await));
+            let result = result.await.unwrap_or(Err(SendError::Unavailable(Unavailable::Closed)));
+            entries.push(entry(id, waits, result));
         }
         Ok((whole(&entries), entries))
+    }
+
+    /// Waits for a queue that is busy, so that no later message overtakes this one.
+    async fn begin_send(&self, topic: &TopicName, message: Message, busy_until: Instant) -> Sent {
+        let (answer, sent) = oneshot::channel();
+        let mut next = NotTaken { message, done: Box::new(move |result| drop(answer.send(result))) };
+        while let Err(not_taken) = self.queue.try_send(topic, next.message, next.done) {
+            if Instant::now() >= busy_until {
+                (not_taken.done)(Err(Unavailable::Busy.into()));
+                break;
+            }
+            next = *not_taken;
+            tokio::time::sleep(BUSY_PAUSE).await;
+        }
+        sent
     }
 
     fn check_may_send(

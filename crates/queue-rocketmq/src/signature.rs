@@ -94,6 +94,10 @@ mod tests {
             (key_id, signed, signature) == ("dev", b"20270102T030405Z".as_slice(), b"\x0a\xff".as_slice())
         }
 
+        fn may_use_topics(&self, _: &str) -> bool {
+            false
+        }
+
         fn may_send(&self, _: &str, _: &str, _: &str) -> bool {
             false
         }

@@ -66,6 +66,10 @@ impl Access for KeyAccess {
         has_signed(&self.access.load(), key_id, signed, signature, |at_ms| times.is_over(at_ms))
     }
 
+    fn may_use_topics(&self, key_id: &str) -> bool {
+        self.access.load().key_allows(key_id, Scope::Topics)
+    }
+
     fn may_send(&self, key_id: &str, topic: &str, second: &str) -> bool {
         if !second.is_empty() && !second.starts_with('/') {
             return false;
