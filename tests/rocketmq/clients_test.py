@@ -166,6 +166,31 @@ class Clients(Case):
         self.assertEqual(raw.ack(first.receipt_handle).status.code, CODE.INVALID_RECEIPT_HANDLE)
         self.assertEqual(raw.ack(second.receipt_handle).status.code, CODE.OK)
 
+    def test_what_a_push_consumer_has_not_read_comes_again_at_once(self):
+        raw = self.enterContext(Raw.opened(self))
+        # Larger than what goes without being read.
+        raw.send([raw.message("orders", body=b"x" * (3 << 20))])
+        lost = raw.begin_receive(auto_renew=True)
+        self.assertEqual(next(lost).status.code, CODE.OK)
+        lost.cancel()
+        with Raw.opened(self) as other:
+            (again,) = other.received(auto_renew=True)
+            self.assertEqual(again.delivery_attempt, 2)
+            self.assertEqual(other.ack(again.receipt_handle).status.code, CODE.OK)
+
+    def test_many_acknowledgements_of_one_request_have_an_entry_each(self):
+        raw = self.enterContext(Raw.opened(self))
+        raw.send([raw.message("orders") for _ in range(31)])
+        asked = wire.AckMessageRequest(group=of.Resource(name="shop"), topic=of.Resource(name="orders"))
+        for got in raw.received():
+            asked.entries.add(message_id=got.message_id, receipt_handle=got.receipt_handle)
+        asked.entries.add(message_id="x", receipt_handle="garbage")
+        answer = raw.stub.AckMessage(asked, metadata=raw.metadata())
+        self.assertEqual(answer.status.code, CODE.MULTIPLE_RESULTS)
+        self.assertEqual([entry.message_id for entry in answer.entries], [entry.message_id for entry in asked.entries])
+        codes = [entry.status.code for entry in answer.entries]
+        self.assertEqual(codes, [CODE.OK] * 31 + [CODE.INVALID_RECEIPT_HANDLE])
+
     def test_what_was_sent_survives_a_kill_and_a_receipt_does_not(self):
         producer, consumer = self.producer("orders"), self.consumer()
         receipts = [producer.send(message("orders", b"%d" % number)) for number in range(20)]
@@ -203,6 +228,13 @@ class Clients(Case):
         self.server.kill()
         self.server.start()
         self.assertEqual(producer.recall_message("later", receipt.recall_handle), receipt.message_id)
+
+    def test_a_topic_keeps_its_type_and_the_start_says_how_to_write_it(self):
+        self.server.kill()
+        self.server.settings["queue.topics"] = '["later"]'
+        with self.assertRaises(AssertionError):
+            self.server.start()
+        self.assertIn("write later:delay there", self.server.log())
 
     def test_the_same_port_speaks_tls(self):
         with open(self.server.ca, "rb") as file:
@@ -272,9 +304,17 @@ class Permissions(Case):
         answers += [(raw.receive(topic="mine-up")[0].status.code, answers[0][1])]
         shown = raw.message("mine-up", mqttRealTopic="ring-down/p2p/GID_dev@@@x")
         answers += [(raw.send([shown]).status.code, answers[0][1])]
+        nowhere = raw.message("mine-up", mqttRealTopic="$SYS/x")
+        answers += [(raw.send([nowhere]).status.code, answers[0][1])]
         p2p = raw.message("mine-up", mqttSecondTopic="/p2p/GID_dev@@@x")
         answers += [(raw.send([p2p]).status.code, answers[0][1])]
         self.assertEqual(set(answers), {(CODE.TOPIC_NOT_FOUND, answers[0][1])})
+
+    def test_what_is_shown_as_the_topic_is_one_of_mqtt(self):
+        self.server.api("topics", {"topic": "mine-up", "rule": "both"})
+        raw = self.enterContext(Raw.opened(self))
+        for shown, code in (("mine-up/a", CODE.OK), ("/a", CODE.OK), ("$SYS/x", CODE.TOPIC_NOT_FOUND), ("nowhere/x", CODE.TOPIC_NOT_FOUND)):
+            self.assertEqual(raw.send([raw.message("mine-up", mqttRealTopic=shown)]).status.code, code, shown)
 
     def test_the_messages_of_the_services_inside_are_not_taken_away_from_them(self):
         raw = self.enterContext(Raw.opened(self))

@@ -15,7 +15,10 @@ pub trait Access: Send + Sync {
     /// `/`, or nothing.
     fn may_send(&self, key_id: &str, topic: &str, second: &str) -> bool;
 
-    /// Whether the key may receive from the topic.
+    /// Whether the key may have its receivers shown this topic of MQTT, parent and rest, as that of a message.
+    fn may_show(&self, key_id: &str, topic: &str, second: &str) -> bool;
+
+    /// Whether the key may receive from the topic, and has a secret that is valid now.
     fn may_receive(&self, key_id: &str, topic: &str) -> bool;
 
     /// Whether the key may set the properties by which the sender of a message is known, and say what else is the broker's.

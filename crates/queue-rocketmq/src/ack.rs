@@ -1,10 +1,12 @@
 //! Acknowledgements, and changes of the invisible time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use queue::{GroupName, TopicName};
+use queue::{AckError, GroupName, Receipt, TopicName, Unavailable};
 use rocketmq_proto as wire;
 use rocketmq_proto::{AckMessageResultEntry, Code, Status};
+use tokio::task::JoinHandle;
 
 use crate::answer::{Refusal, ok};
 use crate::door::Caller;
@@ -13,9 +15,11 @@ use crate::receive::{duration, illegal_invisible};
 use crate::send::mixed;
 use crate::service::Shared;
 
+type Begun = (wire::AckMessageEntry, Result<JoinHandle<Result<(), Refusal>>, Refusal>);
+
 impl Shared {
     pub(crate) async fn ack(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         request: wire::AckMessageRequest,
     ) -> Result<(Option<Status>, Vec<AckMessageResultEntry>), Refusal> {
@@ -26,20 +30,42 @@ impl Shared {
                 format!("acknowledge 1 to {BATCH_MAX} messages in one request"),
             ));
         }
-        let mut entries = Vec::with_capacity(request.entries.len());
-        for wire::AckMessageEntry { message_id, receipt_handle } in request.entries {
-            let status = match self.ack_one(&topic, &group, &receipt_handle).await {
-                Ok(()) => ok(),
-                Err(refusal) => refusal.status(),
+        // On their way to the disk together.
+        let begun: Vec<_> = request.entries.into_iter().map(|entry| self.begin_ack(&topic, &group, entry)).collect();
+        let mut entries = Vec::with_capacity(begun.len());
+        for (wire::AckMessageEntry { message_id, receipt_handle }, acked) in begun {
+            let result = match acked {
+                Ok(acked) => acked.await.unwrap_or_else(|_| Err(Unavailable::Closed.into())),
+                Err(refusal) => Err(refusal),
             };
+            let status = result.map_or_else(Refusal::status, |()| ok());
             entries.push(AckMessageResultEntry { message_id, receipt_handle, status });
         }
         Ok((whole(&entries), entries))
     }
 
-    async fn ack_one(&self, topic: &TopicName, group: &GroupName, handle: &str) -> Result<(), Refusal> {
-        let receipt = self.handles.open(topic, group, handle)?;
-        Ok(self.queue.ack(self.settled(receipt).await).await?)
+    fn begin_ack(self: &Arc<Self>, topic: &TopicName, group: &GroupName, entry: wire::AckMessageEntry) -> Begun {
+        let acked = self.handles.open(topic, group, &entry.receipt_handle).map(|issued| {
+            let shared = Arc::clone(self);
+            tokio::spawn(async move { Ok(shared.ack_one(issued).await?) })
+        });
+        (entry, acked)
+    }
+
+    /// What could not be acknowledged goes on as it is.
+    async fn ack_one(&self, issued: Receipt) -> Result<(), AckError> {
+        loop {
+            let current = self.renewals.lock().await.current(&issued).unwrap_or_else(|| issued.clone());
+            let acked = self.queue.ack(current.clone()).await;
+            let mut renewals = self.renewals.lock().await;
+            let is_renewed_meanwhile = renewals.current(&issued).is_some_and(|now| now != current);
+            match acked {
+                Err(AckError::Unavailable(_)) => {}
+                Err(AckError::Expired) if is_renewed_meanwhile => continue,
+                _ => drop(renewals.end(&issued)),
+            }
+            return acked;
+        }
     }
 
     /// Returns the handle that takes the place of the old one. Zero: the message is due at once.
@@ -52,8 +78,14 @@ impl Shared {
         let invisible = request.invisible_duration.as_ref().and_then(duration);
         let is_allowed = |invisible: &Duration| *invisible <= INVISIBLE_MAX;
         let invisible = invisible.filter(is_allowed).ok_or_else(illegal_invisible)?;
-        let receipt = self.handles.open(&topic, &group, &request.receipt_handle)?;
-        let receipt = self.queue.change_invisible(self.settled(receipt).await, invisible).await?;
+        let issued = self.handles.open(&topic, &group, &request.receipt_handle)?;
+        let mut renewals = self.renewals.lock().await;
+        let current = renewals.current(&issued).unwrap_or_else(|| issued.clone());
+        let changed = self.queue.change_invisible(current, invisible).await;
+        if !matches!(changed, Err(AckError::Unavailable(_))) {
+            drop(renewals.end(&issued));
+        }
+        let receipt = changed?;
         Ok(self.handles.seal(&topic, &group, &receipt))
     }
 }

@@ -34,6 +34,7 @@ mod sending;
 mod service;
 mod settings;
 mod signature;
+mod unwritten;
 
 pub use access::Access;
 pub use names::OWN_GROUPS;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use queue::{Delivery, GroupName, Receipt, ReceiveRequest, TagFilter, TopicName};
+use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
 use rocketmq_proto as wire;
 use rocketmq_proto::receive_message_response::Content;
 use rocketmq_proto::{Code, FilterExpression, FilterType, ReceiveMessageResponse, Status};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::answer::{Refusal, ok};
@@ -22,6 +22,7 @@ use crate::limits::{
 use crate::message::{timestamp, to_wire};
 use crate::names;
 use crate::service::Shared;
+use crate::unwritten::Unwritten;
 
 type Answers = ReceiverStream<Result<ReceiveMessageResponse, tonic::Status>>;
 
@@ -29,12 +30,13 @@ type Answers = ReceiverStream<Result<ReceiveMessageResponse, tonic::Status>>;
 pub(crate) struct Received {
     group: GroupName,
     deliveries: Vec<Delivery>,
+    unwritten: Unwritten,
     place: Option<OwnedSemaphorePermit>,
 }
 
 impl Shared {
     pub(crate) async fn receive(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         request: wire::ReceiveMessageRequest,
         patience: Option<Duration>,
@@ -51,24 +53,20 @@ impl Shared {
             deliveries = self.queue.receive(request) => deliveries?,
             () = stopped(&mut stop) => Vec::new(),
         };
+        let receipts = deliveries.iter().map(|delivery| delivery.receipt.clone());
+        let unwritten = Unwritten::new(Arc::clone(self), receipts);
         // The right may have ended while it waited.
         if !deliveries.is_empty() && !self.access.may_receive(&caller.key_id, topic.as_str()) {
-            self.release(receipts(&deliveries)).await;
             return Err(Refusal::unknown_topic(topic.as_str()));
         }
-        match self.place_for(&deliveries).await {
-            Some(place) => {
-                if is_renewed {
-                    let (mut renewals, now) = (self.renewals.lock().await, Instant::now());
-                    receipts(&deliveries).iter().for_each(|receipt| renewals.begin(caller, &group, receipt, now));
-                }
-                Ok(Received { group, deliveries, place })
-            }
-            None => {
-                self.release(receipts(&deliveries)).await;
-                Err(Refusal::new(Code::TooManyRequests, "too many messages are being handed out at the same time"))
-            }
+        let no_place =
+            || Refusal::new(Code::TooManyRequests, "too many messages are being handed out at the same time");
+        let place = self.place_for(&deliveries).await.ok_or_else(no_place)?;
+        if is_renewed {
+            let (mut renewals, now) = (self.renewals.lock().await, Instant::now());
+            unwritten.receipts().for_each(|receipt| renewals.begin(caller, &group, receipt, now));
         }
+        Ok(Received { group, deliveries, unwritten, place })
     }
 
     fn checked(&self, caller: &Caller, request: wire::ReceiveMessageRequest) -> Result<ReceiveRequest, Refusal> {
@@ -100,31 +98,26 @@ impl Shared {
             return Some(None);
         }
         let permits = Arc::clone(&self.answers).acquire_many_owned(u32::try_from(units).ok()?);
-        let place = tokio::time::timeout(POLL_MIN, permits).await.ok()?.ok()?;
+        let place = timeout(POLL_MIN, permits).await.ok()?.ok()?;
         Some(Some(place))
     }
 
-    /// The answer, written as fast as the consumer reads it. What it does not take comes again after its invisible time.
+    /// The answer, written as fast as the consumer reads it. What it does not take is given back.
     pub(crate) fn stream_of(&self, received: Result<Received, Refusal>) -> Answers {
         let (answers, stream) = mpsc::channel(1);
-        let (status, messages, place) = match received {
+        let (status, messages, on_its_way) = match received {
             Ok(Received { deliveries, .. }) if deliveries.is_empty() => (no_message(), Vec::new(), None),
-            Ok(Received { group, deliveries, place }) => {
+            Ok(Received { group, deliveries, unwritten, place }) => {
                 let messages = deliveries.into_iter().map(|delivery| self.sealed(&group, delivery)).collect();
-                (ok(), messages, place)
+                (ok(), messages, Some((unwritten, place)))
             }
             Err(refusal) => (refusal.status(), Vec::new(), None),
         };
         tokio::spawn(async move {
             let messages = messages.into_iter().map(|message| Content::Message(Box::new(message)));
             let delivered = Content::DeliveryTimestamp(timestamp(now_ms()));
-            for content in status.map(Content::Status).into_iter().chain(messages).chain([delivered]) {
-                let answer = Ok(ReceiveMessageResponse { content: Some(content) });
-                if answers.send_timeout(answer, ANSWER_STEP_MAX).await.is_err() {
-                    break;
-                }
-            }
-            drop(place);
+            write(answers, status.map(Content::Status).into_iter().chain(messages).chain([delivered]), on_its_way)
+                .await;
         });
         ReceiverStream::new(stream)
     }
@@ -150,6 +143,26 @@ impl Shared {
     }
 }
 
+/// There is room for a part once the one before it was taken, and a part is taken once the one before it is written. So the
+/// message before that one is written then.
+async fn write(
+    answers: mpsc::Sender<Result<ReceiveMessageResponse, tonic::Status>>,
+    contents: impl Iterator<Item = Content>,
+    mut on_its_way: Option<(Unwritten, Option<OwnedSemaphorePermit>)>,
+) {
+    /// The status, and the two parts that may be on their way.
+    const BEFORE_WRITTEN: usize = 3;
+    for (number, content) in contents.map(Some).chain([None]).enumerate() {
+        let Ok(Ok(room)) = timeout(ANSWER_STEP_MAX, answers.reserve()).await else { return };
+        if let Some((unwritten, _)) = on_its_way.as_mut().filter(|_| number >= BEFORE_WRITTEN) {
+            unwritten.wrote_one();
+        }
+        if let Some(content) = content {
+            room.send(Ok(ReceiveMessageResponse { content: Some(content) }));
+        }
+    }
+}
+
 /// Not all clients say how long a poll is to wait: some say only when they give it up.
 fn wait(asked: Option<&wire::Duration>, patience: Option<Duration>) -> Duration {
     let asked = asked.map_or(POLL_MAX, |asked| duration(asked).unwrap_or_default()).clamp(POLL_MIN, POLL_MAX);
@@ -169,10 +182,6 @@ pub(crate) fn patience(text: &str) -> Option<Duration> {
         "n" => Some(Duration::from_nanos(number)),
         _ => None,
     }
-}
-
-fn receipts(deliveries: &[Delivery]) -> Vec<Receipt> {
-    deliveries.iter().map(|delivery| delivery.receipt.clone()).collect()
 }
 
 fn no_message() -> Option<Status> {

@@ -58,8 +58,11 @@ impl Shared {
         }
     }
 
-    /// The receipt that is valid in place of the one that was issued, which is renewed no more.
-    pub(crate) async fn settled(&self, issued: Receipt) -> Receipt {
-        self.renewals.lock().await.end(&issued).unwrap_or(issued)
+    /// What was handed out and has not come to its consumer, as it was issued.
+    pub(crate) async fn give_back(&self, issued: impl IntoIterator<Item = Receipt>) {
+        let mut renewals = self.renewals.lock().await;
+        let current: Vec<_> = issued.into_iter().map(|issued| renewals.end(&issued).unwrap_or(issued)).collect();
+        drop(renewals);
+        self.release(current).await;
     }
 }

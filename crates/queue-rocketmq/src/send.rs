@@ -76,10 +76,13 @@ impl Shared {
         may_stamp: bool,
     ) -> Result<(), Refusal> {
         let is_taken = names::takes_messages(topic) && (may_stamp || !topic.as_str().ends_with(STATUS_TOPIC));
-        let may_send = |(topic, second): (&str, &str)| self.access.may_send(&caller.key_id, topic, second);
         let second = message.property(SECOND_TOPIC).unwrap_or_default();
-        let shown = message.property(SHOWN_TOPIC).map(|shown| shown_topic(topic, shown));
-        if is_taken && may_send((topic.as_str(), second)) && shown.is_none_or(may_send) {
+        let may_send = self.access.may_send(&caller.key_id, topic.as_str(), second);
+        let may_show = message.property(SHOWN_TOPIC).is_none_or(|shown| {
+            let (parent, second) = shown_topic(topic, shown);
+            self.access.may_show(&caller.key_id, parent, second)
+        });
+        if is_taken && may_send && may_show {
             return Ok(());
         }
         Err(Refusal::unknown_topic(topic.as_str()))

@@ -102,6 +102,10 @@ mod tests {
             false
         }
 
+        fn may_show(&self, _: &str, _: &str, _: &str) -> bool {
+            false
+        }
+
         fn may_receive(&self, _: &str, _: &str) -> bool {
             false
         }

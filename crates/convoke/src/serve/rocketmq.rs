@@ -7,7 +7,7 @@ use accounts::login::has_signed;
 use anyhow::{Context, Result};
 use catalog::Scope;
 use clock::Clock;
-use queue::{GroupOptions, Queue};
+use queue::{AdminError, GroupOptions, Queue, TopicName, TopicType};
 use queue_rocketmq::{Access, Deps, RocketMqServer};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -16,13 +16,25 @@ use tokio::sync::watch;
 pub(super) async fn make_names(config: &QueueConfig, queue: &dyn Queue) -> Result<()> {
     for (topic, topic_type) in &config.topics {
         let made = queue.create_topic_of(topic.clone(), *topic_type).await;
-        made.with_context(|| format!("cannot make the topic {topic} of queue.topics"))?;
+        made.map_err(|error| {
+            let words = format!("cannot make the topic {topic} of queue.topics{}", remedy(topic, &error));
+            anyhow::Error::new(error).context(words)
+        })?;
     }
     for group in &config.groups {
         let made = queue.create_group(group.clone(), GroupOptions::default()).await;
         made.with_context(|| format!("cannot make the group {group} of queue.groups"))?;
     }
     Ok(())
+}
+
+/// A topic keeps its type, so that it is the setting that has to follow.
+fn remedy(topic: &TopicName, error: &AdminError) -> String {
+    match error {
+        AdminError::OtherType { is: TopicType::Normal, .. } => format!(": write {topic} there, or another name"),
+        AdminError::OtherType { is, .. } => format!(": write {topic}:{is} there, or another name"),
+        _ => String::new(),
+    }
 }
 
 pub(super) fn server(
@@ -55,6 +67,14 @@ impl KeyAccess {
         access.key_allows(key_id, Scope::Topics) && !access.is_narrowed(key_id)
     }
 
+    fn has_secret(&self, key_id: &str) -> bool {
+        let (access, times) = (self.access.load(), self.clock.times());
+        access.key(key_id).is_some_and(|key| {
+            let is_over = |secret| key.valid_until_ms(secret).is_some_and(|at_ms| times.is_over(at_ms));
+            !key.secrets.iter().all(is_over)
+        })
+    }
+
     fn identity(&self, key_id: &str) -> Identity {
         Identity::Service { key_id: key_id.to_owned(), instance: self.access.load().instance().to_owned() }
     }
@@ -80,7 +100,14 @@ impl Access for KeyAccess {
         self.access.load().may_publish(&self.identity(key_id), &format!("{topic}{second}")).is_ok()
     }
 
+    fn may_show(&self, key_id: &str, topic: &str, second: &str) -> bool {
+        self.access.load().rule_of(topic).is_some() && self.may_send(key_id, topic, second)
+    }
+
     fn may_receive(&self, key_id: &str, topic: &str) -> bool {
+        if !self.has_secret(key_id) {
+            return false;
+        }
         if self.access.load().rule_of(topic).is_none() {
             return self.may_use_whole_queue(key_id);
         }
