@@ -16,8 +16,8 @@ const STEPS_PER_WAIT: usize = 3;
 /// Of one step in so many all messages are read, which takes its time. In a long run they are read after each.
 const STEPS_PER_READ: usize = 8;
 const CRASH_STATES: CrashStates = CrashStates { sectors_max: 10, torn_per_moment: 4 };
-/// Ten lives; `make soak` looks at millions.
-const STATES_MIN: usize = 400_000;
+/// Five lives; `make soak` looks at millions.
+const STATES_MIN: usize = 200_000;
 /// In so many lives each kind of end is found.
 const LIVES_OF_EACH: usize = 4;
 /// A number of crash states, for long runs.
