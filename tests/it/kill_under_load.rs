@@ -287,7 +287,7 @@ fn the_checker_catches_a_server_that_acknowledges_before_it_writes() {
 /// crash states of the log.
 const BUGS: [&str; 3] = ["forgets_copies", "vacates_unasked", "snapshot_leaves_out"];
 /// Of one bug.
-const TRIES: usize = 3;
+const TRIES: usize = 6;
 
 /// What the checker finds of this bug; the error: a round that did not come to its end, which says nothing of the bug.
 fn found(bug: &str) -> Result<Option<String>> {
