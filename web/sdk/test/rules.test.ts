@@ -12,12 +12,12 @@ import {
 } from "../src/ring/rules.ts";
 import { ended, envelope, invitation, member, outcome, ring, roster, state, T0 } from "./fixtures.ts";
 
-const fresh = { sentAtMs: T0, expiresAtMs: T0 + 45_000, dup: false };
+const fresh = { expiresAtMs: T0 + 45_000, dup: false };
 const never = () => false;
 const onTime = { nowMs: T0 + 10, clockKnown: true };
 
 function entry(more: Partial<RingEntry> = {}): RingEntry {
-  return { invitation: "i1", rev: 1, phase: "ring", sentAtMs: T0, keepUntilMs: T0, ring: ring(), ...more };
+  return { invitation: "i1", rev: 1, phase: "ring", keepUntilMs: T0, ring: ring(), ...more };
 }
 
 describe("an invitation", () => {

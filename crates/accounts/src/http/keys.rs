@@ -58,7 +58,7 @@ impl From<KeyKind> for KindName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ScopeName {
-    /// Parent topics, grants and tokens; to publish and subscribe on MQTT.
+    /// Parent topics, grants and tokens; to publish and subscribe on MQTT, to send and receive on the queue.
     Topics,
     /// Group IDs.
     Groups,
@@ -68,7 +68,7 @@ pub(super) enum ScopeName {
     Meetings,
     /// To look at an open channel.
     Channels,
-    /// Nothing as yet.
+    /// To say on the queue which terminal has sent a message, and to send online events.
     Stamps,
     /// All of these, and keys and the log of changes.
     Admin,

@@ -90,7 +90,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Scope {
-    /// Parent topics, grants and tokens; to publish and subscribe on MQTT.
+    /// Parent topics, grants and tokens; to publish and subscribe on MQTT, to send and receive on the queue.
     Topics,
     /// Group IDs.
     Groups,
@@ -100,7 +100,7 @@ pub(crate) enum Scope {
     Meetings,
     /// To look at an open channel.
     Channels,
-    /// Nothing as yet.
+    /// To say on the queue which terminal has sent a message, and to send online events.
     Stamps,
     /// All of these, and keys and the log of changes.
     Admin,

@@ -19,8 +19,6 @@ export interface RingEntry {
   invitation: InvitationId;
   rev: number;
   phase: RingPhase;
-  /** When the service sent what made this entry, by its clock. */
-  sentAtMs: number;
   /** The entry may be forgotten after this moment, by the service's clock. */
   keepUntilMs: number;
   /** Present in phase `ring`, and in `missed` until the service lists the missed call itself. */
@@ -61,7 +59,6 @@ export interface RingVerdict {
 const NOTHING: RingVerdict = { effect: { type: "nothing" } };
 
 export interface Delivery {
-  sentAtMs: number;
   expiresAtMs: number;
   /** Delivered again: it may have been shown by an earlier life of this page, or be over. */
   dup: boolean;
@@ -78,7 +75,7 @@ export function onInvitation(entry: RingEntry | undefined, ring: Ring, delivery:
   if (entry && entry.rev >= ring.rev) return NOTHING;
   const next: RingEntry = {
     ...entry,
-    ...entryOf(ring, delivery.sentAtMs, delivery.expiresAtMs),
+    ...entryOf(ring, delivery.expiresAtMs),
     phase: entry?.phase ?? "ring",
   };
   if (next.phase !== "ring") return { store: next, effect: { type: "nothing" } };
@@ -90,25 +87,21 @@ export function onEnded(entry: RingEntry | undefined, signal: DownOf<"ended">): 
   const { invitation } = signal;
   if (!invitation || (entry && entry.rev > signal.rev)) return NOTHING;
   const missed = signal.outcome != null && entry?.phase !== "done";
-  const store = ended(entry, invitation, missed ? "missed" : "done", signal.rev, signal.sentAtMs, signal.expiresAtMs);
+  const store = ended(entry, invitation, missed ? "missed" : "done", signal.rev, signal.expiresAtMs);
   return { store, effect: { type: "stop", invitation, reason: { type: "ended", signal } } };
 }
 
 export function onSeen(entry: RingEntry | undefined, signal: DownOf<"seen">): RingVerdict {
   if (entry && entry.rev > signal.rev) return NOTHING;
   const { invitation } = signal;
-  const store = ended(entry, invitation, "done", signal.rev, signal.sentAtMs, signal.expiresAtMs);
+  const store = ended(entry, invitation, "done", signal.rev, signal.expiresAtMs);
   return { store, effect: { type: "stop", invitation, reason: { type: "seen" } } };
 }
 
 /** The person has seen this missed call here. */
-export function onSeenHere(
-  entry: RingEntry | undefined,
-  { invitation, rev, atMs }: Outcome,
-  nowMs: number,
-): RingVerdict {
+export function onSeenHere(entry: RingEntry | undefined, { invitation, rev }: Outcome, nowMs: number): RingVerdict {
   const lastRev = Math.max(rev, entry?.rev ?? 0);
-  const store = ended(entry, invitation, "done", lastRev, entry?.sentAtMs ?? atMs, nowMs);
+  const store = ended(entry, invitation, "done", lastRev, nowMs);
   return { store: { ...store, answer: "seen" }, effect: { type: "nothing" } };
 }
 
@@ -142,7 +135,7 @@ export function onState(
 ): RingVerdict[] {
   const known = new Map([...entries].map((entry) => [entry.invitation, entry]));
   const standing = new Set(state.rings.map((ring) => ring.invitation));
-  const rings = state.rings.map((ring) => confirmed(known.get(ring.invitation), ring, state.nowMs));
+  const rings = state.rings.map((ring) => confirmed(known.get(ring.invitation), ring));
   const outcomes = new Map(state.outcomes.map((outcome) => [outcome.invitation, outcome]));
   // An answer that had no room for all says nothing of what it does not name.
   const isOver = (entry: RingEntry) => outcomes.has(entry.invitation) || !(state.ringsLeftOut || isNewer(entry));
@@ -152,8 +145,8 @@ export function onState(
   return [...rings, ...over];
 }
 
-function confirmed(entry: RingEntry | undefined, ring: Ring, nowMs: number): RingVerdict {
-  const base = { ...entry, ...entryOf(ring, entry?.sentAtMs ?? nowMs, ring.ringUntilMs) };
+function confirmed(entry: RingEntry | undefined, ring: Ring): RingVerdict {
+  const base = { ...entry, ...entryOf(ring, ring.ringUntilMs) };
   const next: RingEntry = { ...base, rev: Math.max(ring.rev, entry?.rev ?? 0), phase: entry?.phase ?? "ring" };
   if (entry?.answer === "declined") return { effect: { type: "decline_again", ring } };
   if (next.phase !== "ring") return NOTHING;
@@ -170,9 +163,9 @@ function overByState(entry: RingEntry, outcome: Outcome | undefined, state: Stat
   return { store: { ...entry, phase: outcome ? "missed" : "done" }, effect: stop };
 }
 
-function entryOf(ring: Ring, sentAtMs: number, expiresAtMs: number): Omit<RingEntry, "phase"> {
+function entryOf(ring: Ring, expiresAtMs: number): Omit<RingEntry, "phase"> {
   const keepUntilMs = Math.max(ring.ringUntilMs, expiresAtMs) + KEPT_AFTER_EXPIRY_MS;
-  return { invitation: ring.invitation, rev: ring.rev, sentAtMs, keepUntilMs, ring };
+  return { invitation: ring.invitation, rev: ring.rev, keepUntilMs, ring };
 }
 
 function ended(
@@ -180,9 +173,8 @@ function ended(
   invitation: InvitationId,
   phase: RingPhase,
   rev: number,
-  sentAtMs: number,
   expiresAtMs: number,
 ): RingEntry {
   const keepUntilMs = Math.max(entry?.keepUntilMs ?? 0, expiresAtMs + KEPT_AFTER_EXPIRY_MS);
-  return { ...entry, invitation, phase, rev, sentAtMs, keepUntilMs };
+  return { ...entry, invitation, phase, rev, keepUntilMs };
 }
