@@ -12,6 +12,7 @@
 //! - SendMessage is answered with OK when the message is durable.
 //! - A topic that is unknown and one that is forbidden get one answer.
 //! - A receipt handle is good for the topic and the group that it was given to, and cannot be made up.
+//! - What a key does not read of its answers is bounded, and keeps nothing from other keys.
 //! - Errors are the status of a normal answer, with RocketMQ's exact code; every limit stands in `limits`.
 
 mod access;
@@ -33,6 +34,7 @@ mod send;
 mod sending;
 mod service;
 mod settings;
+mod shares;
 mod signature;
 mod unwritten;
 

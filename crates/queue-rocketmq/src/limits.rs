@@ -25,9 +25,10 @@ pub(crate) const TELEMETRY_PER_CONNECTION_MAX: usize = 16;
 /// Requests of one connection at the same time; a push consumer has an open poll for each topic.
 pub(crate) const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 pub(crate) const HEADER_BYTES_MAX: u32 = 16 << 10;
-/// Bodies that were handed out and are being written to consumers, of all connections; in units of `ANSWER_UNIT`.
+/// Messages that were handed out and whose answers are not written to their consumers, of one key and of all, in units of
+/// `queue::limits::ROOM_UNIT`; while there is no room for more, nothing is handed out.
+pub(crate) const ANSWERS_UNITS_PER_KEY_MAX: usize = 16_384;
 pub(crate) const ANSWERS_UNITS_MAX: usize = 65_536;
-pub(crate) const ANSWER_UNIT: usize = 4 << 10;
 /// How long a consumer may take for the next message of an answer.
 pub(crate) const ANSWER_STEP_MAX: Duration = Duration::from_secs(20);
 /// Messages of one request, and entries of one acknowledgement.

@@ -1,37 +1,56 @@
 //! ReceiveMessage: a long poll, answered by a status, the messages, and the time of delivery.
+//!
+//! Messages are handed out within the room of the caller's key, and have their place until their answer is written or its stream
+//! ends: what a consumer does not read stays in buffers of the connection until then.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
+use queue::{Delivery, GroupName, Place, ReceiveRequest, Room, TagFilter, TopicName};
 use rocketmq_proto as wire;
 use rocketmq_proto::receive_message_response::Content;
 use rocketmq_proto::{Code, FilterExpression, FilterType, ReceiveMessageResponse, Status};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::answer::{Refusal, ok};
 use crate::connection::stopped;
 use crate::door::Caller;
 use crate::limits::{
-    ANSWER_AHEAD, ANSWER_STEP_MAX, ANSWER_UNIT, ANSWERS_UNITS_MAX, BATCH_MAX, INVISIBLE_MAX, INVISIBLE_MIN,
-    INVISIBLE_OF_SERVER, POLL_MAX, POLL_MIN,
+    ANSWER_AHEAD, ANSWER_STEP_MAX, BATCH_MAX, INVISIBLE_MAX, INVISIBLE_MIN, INVISIBLE_OF_SERVER, POLL_MAX, POLL_MIN,
 };
 use crate::message::{timestamp, to_wire};
 use crate::names;
 use crate::service::Shared;
 use crate::unwritten::Unwritten;
 
-type Answers = ReceiverStream<Result<ReceiveMessageResponse, tonic::Status>>;
+type Part = Result<ReceiveMessageResponse, tonic::Status>;
+
+/// The parts of an answer.
+pub(crate) struct Answers {
+    parts: ReceiverStream<Part>,
+    _place: Place,
+}
+
+impl Stream for Answers {
+    type Item = Part;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Part>> {
+        Pin::new(&mut self.parts).poll_next(cx)
+    }
+}
 
 /// What was handed out, and its place in memory until it is written.
 pub(crate) struct Received {
     group: GroupName,
     deliveries: Vec<Delivery>,
     unwritten: Unwritten,
-    place: Option<OwnedSemaphorePermit>,
+    place: Place,
 }
 
 impl Shared {
@@ -49,9 +68,10 @@ impl Shared {
         let _poll = self.polls.try_acquire().map_err(|_| too_many())?;
         let (group, topic) = (request.group.clone(), request.topic.clone());
         let mut stop = self.stop.clone();
-        let deliveries = tokio::select! {
-            deliveries = self.queue.receive(request) => deliveries?,
-            () = stopped(&mut stop) => Vec::new(),
+        let room = Room::of(self.answers.parts(&caller.key_id));
+        let (deliveries, place) = tokio::select! {
+            received = self.queue.receive_within(request, room) => received?,
+            () = stopped(&mut stop) => Default::default(),
         };
         let receipts = deliveries.iter().map(|delivery| delivery.receipt.clone());
         let unwritten = Unwritten::new(Arc::clone(self), receipts);
@@ -59,9 +79,6 @@ impl Shared {
         if !deliveries.is_empty() && !self.access.may_receive(&caller.key_id, topic.as_str()) {
             return Err(Refusal::unknown_topic(topic.as_str()));
         }
-        let no_place =
-            || Refusal::new(Code::TooManyRequests, "too many messages are being handed out at the same time");
-        let place = self.place_for(&deliveries).await.ok_or_else(no_place)?;
         if is_renewed {
             let (mut renewals, now) = (self.renewals.lock().await, Instant::now());
             unwritten.receipts().for_each(|receipt| renewals.begin(caller, &group, receipt, now));
@@ -90,36 +107,23 @@ impl Shared {
         Ok(ReceiveRequest { group, topic, filter, max, wait: POLL_MAX, invisible })
     }
 
-    /// The place that their bodies take until they are written; no place for nothing.
-    async fn place_for(&self, deliveries: &[Delivery]) -> Option<Option<OwnedSemaphorePermit>> {
-        let bytes: usize = deliveries.iter().map(|delivery| delivery.message.body.len()).sum();
-        let units = bytes.div_ceil(ANSWER_UNIT).min(ANSWERS_UNITS_MAX);
-        if units == 0 {
-            return Some(None);
-        }
-        let permits = Arc::clone(&self.answers).acquire_many_owned(u32::try_from(units).ok()?);
-        let place = timeout(POLL_MIN, permits).await.ok()?.ok()?;
-        Some(Some(place))
-    }
-
     /// The answer, written as fast as the consumer reads it. What it does not take is given back.
     pub(crate) fn stream_of(&self, received: Result<Received, Refusal>) -> Answers {
         let (answers, stream) = mpsc::channel(1);
-        let (status, messages, on_its_way) = match received {
-            Ok(Received { deliveries, .. }) if deliveries.is_empty() => (no_message(), Vec::new(), None),
+        let (status, messages, unwritten, place) = match received {
+            Ok(Received { deliveries, .. }) if deliveries.is_empty() => (no_message(), vec![], None, Place::default()),
             Ok(Received { group, deliveries, unwritten, place }) => {
                 let messages = deliveries.into_iter().map(|delivery| self.sealed(&group, delivery)).collect();
-                (ok(), messages, Some((unwritten, place)))
+                (ok(), messages, Some(unwritten), place)
             }
-            Err(refusal) => (refusal.status(), Vec::new(), None),
+            Err(refusal) => (refusal.status(), vec![], None, Place::default()),
         };
         tokio::spawn(async move {
             let messages = messages.into_iter().map(|message| Content::Message(Box::new(message)));
             let delivered = Content::DeliveryTimestamp(timestamp(now_ms()));
-            write(answers, status.map(Content::Status).into_iter().chain(messages).chain([delivered]), on_its_way)
-                .await;
+            write(answers, status.map(Content::Status).into_iter().chain(messages).chain([delivered]), unwritten).await;
         });
-        ReceiverStream::new(stream)
+        Answers { parts: ReceiverStream::new(stream), _place: place }
     }
 
     fn sealed(&self, group: &GroupName, delivery: Delivery) -> wire::Message {
@@ -145,16 +149,12 @@ impl Shared {
 
 /// There is room for a part once the one before it was taken, and a part is taken once the one before it is written. So the
 /// message before that one is written then.
-async fn write(
-    answers: mpsc::Sender<Result<ReceiveMessageResponse, tonic::Status>>,
-    contents: impl Iterator<Item = Content>,
-    mut on_its_way: Option<(Unwritten, Option<OwnedSemaphorePermit>)>,
-) {
+async fn write(answers: mpsc::Sender<Part>, contents: impl Iterator<Item = Content>, mut unwritten: Option<Unwritten>) {
     /// The status, and the two parts that may be on their way.
     const BEFORE_WRITTEN: usize = 3;
     for (number, content) in contents.map(Some).chain([None]).enumerate() {
         let Ok(Ok(room)) = timeout(ANSWER_STEP_MAX, answers.reserve()).await else { return };
-        if let Some((unwritten, _)) = on_its_way.as_mut().filter(|_| number >= BEFORE_WRITTEN) {
+        if let Some(unwritten) = unwritten.as_mut().filter(|_| number >= BEFORE_WRITTEN) {
             unwritten.wrote_one();
         }
         if let Some(content) = content {
@@ -219,6 +219,9 @@ fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod unread_tests;
 
 #[cfg(test)]
 mod tests {

@@ -3,29 +3,21 @@
 //! How large a request is stands in its first five bytes. Its place is its own until it is answered, so that what the disk has not
 //! taken is counted, too.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::limits::{SEND_BYTES_MAX, SEND_UNIT, SENDS_UNITS_MAX, SENDS_UNITS_PER_KEY_MAX};
-
-/// Keys whose shares are kept although they use them not.
-const IDLE_SHARES_MAX: usize = 1_024;
-
-type OfKey = HashMap<Arc<str>, Arc<Semaphore>>;
+use crate::shares::Shares;
 
 /// Of all connections.
 #[derive(Clone)]
-pub(crate) struct SendPlaces {
-    of_key: Arc<Mutex<OfKey>>,
-    all: Arc<Semaphore>,
-}
+pub(crate) struct SendPlaces(Shares);
 
 /// Room for the bytes of one request.
 pub(crate) struct SendPlace {
@@ -35,25 +27,16 @@ pub(crate) struct SendPlace {
 
 impl SendPlaces {
     pub(crate) fn new() -> Self {
-        Self { of_key: Arc::default(), all: Arc::new(Semaphore::new(SENDS_UNITS_MAX)) }
+        Self(Shares::new(SENDS_UNITS_PER_KEY_MAX, SENDS_UNITS_MAX))
     }
 
-    /// Waits for room. First the key's own, so that nobody who waits for that keeps others away. `None`: there are no places any
-    /// more.
+    /// Waits for room. `None`: there are no places any more.
     pub(crate) async fn take(&self, key_id: &Arc<str>, bytes: usize) -> Option<SendPlace> {
         let units = u32::try_from(bytes.div_ceil(SEND_UNIT)).ok()?;
-        let of_key = self.share(key_id).acquire_many_owned(units).await.ok()?;
-        let of_all = Arc::clone(&self.all).acquire_many_owned(units).await.ok()?;
+        let [of_key, of_all] = self.0.parts(key_id);
+        let of_key = of_key.acquire_many_owned(units).await.ok()?;
+        let of_all = of_all.acquire_many_owned(units).await.ok()?;
         Some(SendPlace { _of_key: of_key, _of_all: of_all })
-    }
-
-    fn share(&self, key_id: &Arc<str>) -> Arc<Semaphore> {
-        let mut of_key = self.of_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if of_key.len() > IDLE_SHARES_MAX {
-            of_key.retain(|_, share| Arc::strong_count(share) > 1);
-        }
-        let share = of_key.entry(Arc::clone(key_id));
-        Arc::clone(share.or_insert_with(|| Arc::new(Semaphore::new(SENDS_UNITS_PER_KEY_MAX))))
     }
 }
 

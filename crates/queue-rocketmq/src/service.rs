@@ -16,8 +16,10 @@ use crate::access::Access;
 use crate::answer::{Refusal, ok, split};
 use crate::door::{Caller, TelemetryPlace};
 use crate::handles::Handles;
-use crate::limits::{ANSWERS_UNITS_MAX, POLLS_MAX};
+use crate::limits::{ANSWERS_UNITS_MAX, ANSWERS_UNITS_PER_KEY_MAX, POLLS_MAX};
+use crate::receive::Answers;
 use crate::renewals::Renewals;
+use crate::shares::Shares;
 use crate::{names, receive, renewing, settings};
 
 /// What the methods share.
@@ -28,12 +30,27 @@ pub(crate) struct Shared {
     pub(crate) handles: Handles,
     pub(crate) renewals: Mutex<Renewals>,
     pub(crate) polls: Semaphore,
-    pub(crate) answers: Arc<Semaphore>,
+    /// Room for what is handed out until it is written.
+    pub(crate) answers: Shares,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
 #[derive(Clone)]
 pub(crate) struct Service(Arc<Shared>);
+
+impl Shared {
+    pub(crate) fn new(
+        queue: Arc<dyn Queue>,
+        access: Arc<dyn Access>,
+        clock: Clock,
+        stop: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        let polls = Semaphore::new(POLLS_MAX);
+        let answers = Shares::new(ANSWERS_UNITS_PER_KEY_MAX, ANSWERS_UNITS_MAX);
+        let (handles, renewals) = (Handles::new(), Mutex::default());
+        Arc::new(Self { queue, access, clock, handles, renewals, polls, answers, stop })
+    }
+}
 
 impl Service {
     pub(crate) fn new(
@@ -42,9 +59,7 @@ impl Service {
         clock: Clock,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let (polls, answers) = (Semaphore::new(POLLS_MAX), Arc::new(Semaphore::new(ANSWERS_UNITS_MAX)));
-        let (handles, renewals) = (Handles::new(), Mutex::default());
-        let shared = Arc::new(Shared { queue, access, clock, handles, renewals, polls, answers, stop });
+        let shared = Shared::new(queue, access, clock, stop);
         renewing::start(&shared);
         Self(shared)
     }
@@ -95,7 +110,7 @@ impl MessagingService for Service {
         Ok(Response::new(wire::SendMessageResponse { status, entries }))
     }
 
-    type ReceiveMessageStream = ReceiverStream<Result<wire::ReceiveMessageResponse, Status>>;
+    type ReceiveMessageStream = Answers;
 
     async fn receive_message(
         &self,

@@ -16,13 +16,15 @@ use std::time::Duration;
 use clock::Clock;
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, Need, NewRecord, Options, Part};
+use tokio::sync::Semaphore;
 
 use crate::atomic_ack::{AckRecord, AtomicAck};
 use crate::error::{AckError, AdminError, InvalidMessage, ReceiveError, SendError};
-use crate::limits::{BODY_BYTES_MAX, DELAY_MAX, INVISIBLE_MAX};
+use crate::limits::{BODY_BYTES_MAX, DELAY_MAX, INVISIBLE_MAX, RECEIVE_BYTES_MAX, ROOM_UNIT};
 use crate::message::{Delivery, GroupOptions, Message, MessageId, Receipt, ReceiveRequest, TagFilter, TopicType};
 use crate::names::{GroupName, TopicName};
 use crate::queue::{BoxFuture, Queue};
+use crate::room::Room;
 
 /// The engine under test.
 #[derive(Clone)]
@@ -71,6 +73,7 @@ cases![cases:
     a_filter_leaves_out_other_tags,
     a_waiting_receive_ends_when_a_message_comes,
     a_receive_takes_at_most_what_it_asked_for,
+    a_receive_without_room_hands_out_nothing,
     what_fails_too_often_becomes_a_dead_letter,
     creating_what_exists_changes_nothing,
     what_does_not_exist_is_refused_by_name,
@@ -322,6 +325,23 @@ async fn a_receive_takes_at_most_what_it_asked_for(scene: Scene) {
     assert!((1..=2).contains(&some.len()), "{} deliveries", some.len());
     let none = scene.receive(ReceiveRequest { max: 0, ..scene.request(Duration::ZERO, LONG) }).await;
     assert_eq!(none, []);
+}
+
+async fn a_receive_without_room_hands_out_nothing(scene: Scene) {
+    let room = Room::of([Arc::new(Semaphore::new(RECEIVE_BYTES_MAX.div_ceil(ROOM_UNIT)))]);
+    let receive = async |wait| {
+        let request = ReceiveRequest { max: 1, ..scene.request(wait, LONG) };
+        scene.queue().receive_within(request, room.clone()).await.expect("receive")
+    };
+    for n in 0..2 {
+        scene.send(text(&n.to_string())).await;
+    }
+    let (first, place) = receive(scene.subject.patience).await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(receive(Duration::ZERO).await.0, [], "the first has not been read");
+    drop(place);
+    let (second, _) = receive(scene.subject.patience).await;
+    assert_eq!((second.len(), second[0].attempt), (1, 1));
 }
 
 async fn what_fails_too_often_becomes_a_dead_letter(mut scene: Scene) {

@@ -27,6 +27,8 @@
 //! - **Only durable messages are handed out.** Messages stay until all groups of their topic have consumed them, and
 //!   without a group as long as the retention time.
 //! - **All members of a group use the same filter.** What it leaves out counts as consumed.
+//! - **What is handed out has room**: a receive that is given a [`Room`] reserves there before it picks messages, and one for
+//!   which there is none hands out nothing.
 //! - **Nothing waits for ever**, and every refusal names its cause. Limits: [`limits`].
 //!
 //! `records.rs` describes the engine's records. Of the kinds in the log, `0x01..=0x1f` belong to the log itself,
@@ -54,6 +56,7 @@ mod pinned;
 mod queue;
 mod receipt;
 mod records;
+mod room;
 mod validation;
 
 pub use atomic_ack::{AckRecord, AtomicAck};
@@ -66,3 +69,4 @@ pub use message::{
 pub use names::{DEAD_LETTER_PREFIX, GroupName, NAME_BYTES_MAX, NameError, TopicName};
 pub use queue::{BoxFuture, NotTaken, Queue, SendDone};
 pub use records::{RECORD_KINDS, owns};
+pub use room::{Place, Room};

@@ -25,6 +25,8 @@ pub const DELAY_MAX: Duration = Duration::from_secs(3 * 24 * 3600);
 pub const RECEIVE_MAX: usize = 32;
 /// Bodies of one receive: it ends early, but never empty, when the next message would pass this.
 pub const RECEIVE_BYTES_MAX: usize = 8 << 20;
+/// What a [`Room`](crate::Room) counts by.
+pub const ROOM_UNIT: usize = 4 << 10;
 /// Shortest and longest invisible time of a hand-out (an engine may be given a shorter minimum, for tests).
 pub const INVISIBLE_MIN: Duration = Duration::from_secs(1);
 pub const INVISIBLE_MAX: Duration = Duration::from_secs(12 * 3600);

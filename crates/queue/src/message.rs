@@ -72,6 +72,14 @@ impl Message {
         }
     }
 
+    /// Returns the bytes of its body, its texts and its numbers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.tag, &self.message_group, &self.client_message_id].into_iter().flatten().chain(&self.keys);
+        let properties = self.properties.iter().flat_map(|(name, value)| [name, value]);
+        self.body.len() + texts.chain(properties).map(String::len).sum::<usize>() + 2 * size_of::<u64>()
+    }
+
     /// Returns the value of the first property with that name.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&str> {

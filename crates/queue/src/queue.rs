@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use commitlog::LogId;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
 
 use crate::atomic_ack::AtomicAck;
 use crate::error::{AckError, AdminError, ReceiveError, SendError, Unavailable};
@@ -14,6 +15,7 @@ use crate::message::{
     Delivery, GroupOptions, Message, MessageId, Receipt, ReceiveRequest, TopicDescription, TopicType,
 };
 use crate::names::{GroupName, TopicName};
+use crate::room::{Place, Room};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -47,6 +49,26 @@ pub trait Queue: Send + Sync {
     /// again. Empty after `wait`. Dropping the future loses nothing: what it had taken is due again after its invisible
     /// time.
     fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>>;
+
+    /// [`Queue::receive`] of messages that take memory until their consumer has read them: it reserves their bytes in `room`
+    /// before it picks them, and returns them with their place. While there is nothing for the group it holds no place, and
+    /// while there is no room it hands out nothing. An engine that cannot know holds one for as long as it waits.
+    fn receive_within(
+        &self,
+        request: ReceiveRequest,
+        room: Room,
+    ) -> BoxFuture<'_, Result<(Vec<Delivery>, Place), ReceiveError>> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let Ok(Some(mut place)) = timeout(request.wait, room.reserve()).await else {
+                return Ok(Default::default());
+            };
+            let wait = request.wait.saturating_sub(begun.elapsed());
+            let deliveries = self.receive(ReceiveRequest { wait, ..request }).await?;
+            place.keep(deliveries.iter().map(|delivery| delivery.message.bytes()).sum());
+            Ok((deliveries, place))
+        })
+    }
 
     /// Acknowledges a hand-out: once this has succeeded, the message is never handed to the group again, whatever
     /// fails.

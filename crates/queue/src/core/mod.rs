@@ -311,6 +311,15 @@ impl Core {
         picked
     }
 
+    /// Whether a pick would examine any message now.
+    pub(crate) fn has_some(&self, id: SubscriptionId, now: Now) -> bool {
+        let subscription = self.subscription_by_id.get(&id);
+        let topic = subscription.and_then(|subscription| self.topic_by_id.get(&subscription.topic));
+        subscription
+            .zip(topic)
+            .is_some_and(|(subscription, topic)| subscription.progress.has_some(&topic.messages, now))
+    }
+
     /// The pick is logged: what the filter left out is consumed.
     pub(crate) fn remove_skipped(&mut self, id: SubscriptionId, picked: &Picked) {
         let Some(topic) = self.subscription_by_id.get(&id).map(|subscription| subscription.topic) else { return };

@@ -117,6 +117,8 @@ pub(crate) struct Picked {
     /// For the dead letters: they were handed out as often as the group allows. Held, and once released due after a
     /// pause.
     pub(crate) dead: Vec<HandOut>,
+    /// Of the records of what is handed out.
+    pub(crate) bytes: usize,
     /// Left out by the filter, and so consumed.
     pub(crate) skipped: Vec<Position>,
     /// The scan ended before the topic did.
@@ -156,12 +158,20 @@ impl Progress {
     pub(crate) fn pick(&mut self, messages: &Messages, request: &PickRequest<'_>) -> Picked {
         self.expire(request.now);
         let mut picked = Picked { limit: self.limit_left(), ..Picked::default() };
-        let mut budget = Budget { count: request.max, bytes: request.bytes_max, is_untouched: true };
+        let mut budget = Budget { count: request.max, bytes: request.bytes_max, taken: 0 };
         self.pick_due(messages, request, &mut budget, &mut picked);
         if !budget.is_spent() {
             self.pick_new(messages, request, &mut budget, &mut picked);
         }
+        picked.bytes = budget.taken;
         picked
+    }
+
+    /// Whether a pick would examine any message now.
+    pub(crate) fn has_some(&self, messages: &Messages, now: Now) -> bool {
+        !self.due_again.is_empty()
+            || self.next_deadline().is_some_and(|until| until <= now)
+            || messages.range(self.cursor..).next().is_some()
     }
 
     fn expire(&mut self, now: Now) {
@@ -496,22 +506,22 @@ fn after(position: Position) -> Position {
     Position(position.0.saturating_add(1))
 }
 
-/// How much a receive may still take.
+/// How much a receive may still take, and what it has taken.
 struct Budget {
     count: usize,
     bytes: usize,
-    is_untouched: bool,
+    taken: usize,
 }
 
 impl Budget {
     /// The first message always fits: a message larger than the budget must be received, too.
     fn take(&mut self, bytes: usize) -> bool {
-        if self.count == 0 || (bytes > self.bytes && !self.is_untouched) {
+        if self.count == 0 || (bytes > self.bytes && self.taken > 0) {
             return false;
         }
         self.count -= 1;
         self.bytes = self.bytes.saturating_sub(bytes);
-        self.is_untouched = false;
+        self.taken += bytes;
         true
     }
 

@@ -37,6 +37,7 @@ use crate::message::{
 use crate::names::{GroupName, TopicName};
 use crate::queue::{BoxFuture, NotTaken, Queue, SendDone};
 use crate::receipt::HandOutId;
+use crate::room::{Place, Room};
 
 pub use browse::{LOOK_MAX, Look, Seen};
 pub use recovery::{RecoverError, Recovery};
@@ -118,7 +119,15 @@ impl Queue for Engine {
     }
 
     fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>> {
-        Box::pin(self.inner.receive(request))
+        Box::pin(async move { Ok(self.inner.receive(request, &Room::default()).await?.0) })
+    }
+
+    fn receive_within(
+        &self,
+        request: ReceiveRequest,
+        room: Room,
+    ) -> BoxFuture<'_, Result<(Vec<Delivery>, Place), ReceiveError>> {
+        Box::pin(async move { self.inner.receive(request, &room).await })
     }
 
     fn ack(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {

@@ -1,4 +1,11 @@
 //! Receiving: picking messages and logging their hand-outs under the lock, reading them without it, or waiting.
+//!
+//! ```text
+//! a place is free ──► pick ── some ──► read them, keep as much of the place as they need ──► returned
+//!       │               └── none ──► the place is free again ──► wait for a message, a deadline, the end
+//!       └─ none ──► is there anything for the group? ── no ──► wait, the same
+//!                        └── yes ──► let another member look ──► wait for a place, or the end
+//! ```
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,7 +13,7 @@ use std::time::Duration;
 
 use commitlog::{Need, NewRecord, Part, Position, Record};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Inner;
 use super::state::{State, message_id};
@@ -17,6 +24,7 @@ use crate::limits::{IN_FLIGHT_MAX, INVISIBLE_MAX, RECEIVE_BYTES_MAX, RECEIVE_MAX
 use crate::message::{Delivery, Message, ReceiveRequest};
 use crate::receipt::HandOutId;
 use crate::records::{decode_message, encode_hand_outs, kind};
+use crate::room::{Place, Room};
 
 /// The registration of a receive among those of its group on the topic.
 pub(super) struct Waiter {
@@ -32,6 +40,15 @@ impl Drop for Waiter {
     }
 }
 
+/// What a receive found.
+enum Look {
+    /// What it returns.
+    Found(Vec<Delivery>, Place),
+    Again,
+    /// There is something, and no place to put it.
+    NoRoom,
+}
+
 /// What one poll of the subscription found.
 pub(super) struct Polled {
     pub(super) info: SubscriptionInfo,
@@ -39,35 +56,77 @@ pub(super) struct Polled {
 }
 
 impl Inner {
-    pub(super) async fn receive(&self, request: ReceiveRequest) -> Result<Vec<Delivery>, ReceiveError> {
+    pub(super) async fn receive(
+        &self,
+        request: ReceiveRequest,
+        room: &Room,
+    ) -> Result<(Vec<Delivery>, Place), ReceiveError> {
         self.check_invisible(request.invisible)?;
         if request.max == 0 {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         let end = Instant::now() + request.wait.min(WAIT_MAX);
         let waiter = self.register(&request)?;
+        let mut place = room.try_reserve();
         loop {
-            let mut notified = pin!(waiter.notify.notified());
-            // From here on no wake-up is missed, although the poll comes first.
-            notified.as_mut().enable();
-            let polled = self.poll_once(&waiter, &request)?;
-            self.move_all_to_dead_letters(&waiter, &polled);
-            let deliveries = self.read_deliveries(&waiter, &polled);
-            let poll_again = polled.picked.more || !polled.picked.hand_outs.is_empty();
-            if !deliveries.is_empty() || (!poll_again && Instant::now() >= end) {
-                return Ok(deliveries);
-            }
-            if poll_again {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let next_due = self.state().core.next_deadline(waiter.subscription);
-            let due = next_due.map_or(end, |due| end.min(self.started + due.0));
-            tokio::select! {
-                () = notified => {}
-                () = sleep_until(due) => {}
+            match self.look(&waiter, &request, place, end).await? {
+                Look::Found(deliveries, place) => return Ok((deliveries, place)),
+                Look::Again => place = room.try_reserve(),
+                Look::NoRoom => {
+                    // Other members of the group may have room.
+                    waiter.notify.notify_one();
+                    let Ok(reserved @ Some(_)) = timeout_at(end, room.reserve()).await else {
+                        return Ok(Default::default());
+                    };
+                    place = reserved;
+                }
             }
         }
+    }
+
+    /// Looks for messages if there is a place for them, and whether there are any if not. Where there are none, waits until it
+    /// is worth while to look again.
+    async fn look(
+        &self,
+        waiter: &Waiter,
+        request: &ReceiveRequest,
+        place: Option<Place>,
+        end: Instant,
+    ) -> Result<Look, ReceiveError> {
+        let mut notified = pin!(waiter.notify.notified());
+        // From here on no wake-up is missed, although the look comes first.
+        notified.as_mut().enable();
+        if let Some(mut place) = place {
+            let polled = self.poll_once(waiter, request)?;
+            place.keep(polled.picked.bytes);
+            self.move_all_to_dead_letters(waiter, &polled);
+            let deliveries = self.read_deliveries(waiter, &polled);
+            if !deliveries.is_empty() {
+                return Ok(Look::Found(deliveries, place));
+            }
+            if polled.picked.more || !polled.picked.hand_outs.is_empty() {
+                tokio::task::yield_now().await;
+                return Ok(Look::Again);
+            }
+        } else if self.has_some(waiter)? {
+            return Ok(Look::NoRoom);
+        }
+        if Instant::now() >= end {
+            return Ok(Look::Found(Vec::new(), Place::default()));
+        }
+        let next_due = self.state().core.next_deadline(waiter.subscription);
+        let due = next_due.map_or(end, |due| end.min(self.started + due.0));
+        tokio::select! {
+            () = notified => {}
+            () = sleep_until(due) => {}
+        }
+        Ok(Look::Again)
+    }
+
+    fn has_some(&self, waiter: &Waiter) -> Result<bool, Unavailable> {
+        let state = self.state();
+        state.check_available()?;
+        Ok(state.core.has_some(waiter.subscription, self.now()))
     }
 
     fn check_invisible(&self, invisible: Duration) -> Result<(), ReceiveError> {

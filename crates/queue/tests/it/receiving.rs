@@ -1,12 +1,15 @@
 //! Receives that wait and are woken, and many members of one group.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use queue::{Queue, ReceiveError, ReceiveRequest, TagFilter};
+use queue::limits::{RECEIVE_BYTES_MAX, ROOM_UNIT};
+use queue::{Delivery, Message, Place, Queue, ReceiveError, ReceiveRequest, Room, TagFilter};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::world::{LONG, World, bodies, request, text, topic};
+use crate::world::{LONG, World, bodies, request, send_patiently, text, topic};
 
 #[tokio::test(start_paused = true)]
 async fn a_receive_without_messages_ends_after_its_wait() {
@@ -143,4 +146,92 @@ async fn a_filter_over_many_other_messages_still_finds_its_own() {
     let filter = TagFilter::Tags(std::collections::BTreeSet::from(["rare".to_owned()]));
     let deliveries = world.engine.receive(ReceiveRequest { filter, ..request(LONG, LONG) }).await.unwrap();
     assert_eq!(bodies(&deliveries), [("found".to_owned(), 1)]);
+}
+
+const LARGE: usize = 300 << 10;
+
+/// A room for so many receives that take all they may.
+fn room(receives: usize) -> Room {
+    Room::of([Arc::new(Semaphore::new(receives * RECEIVE_BYTES_MAX / ROOM_UNIT))])
+}
+
+async fn receive_within(world: &World, room: &Room, wait: Duration) -> (Vec<Delivery>, Place) {
+    let one = ReceiveRequest { max: 1, ..request(wait, LONG) };
+    world.engine.receive_within(one, room.clone()).await.unwrap()
+}
+
+fn held_bytes(held: &[(Vec<Delivery>, Place)]) -> usize {
+    held.iter().flat_map(|(deliveries, _)| deliveries).map(|delivery| delivery.message.bytes()).sum()
+}
+
+#[tokio::test]
+async fn what_unread_receives_hold_stays_within_their_room_and_nothing_is_handed_out_without() {
+    let world = World::new().await;
+    let (own, others) = (room(2), room(1));
+    for _ in 0..2 * RECEIVE_BYTES_MAX / LARGE {
+        let body = vec![1; LARGE].into();
+        send_patiently(&world.engine, &topic(), Message { body, ..Message::default() }).await.unwrap();
+    }
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        held.push(receive_within(&world, &own, Duration::ZERO).await);
+    }
+    let count = held.iter().flat_map(|(deliveries, _)| deliveries).count();
+    assert!(held_bytes(&held) + 2 * LARGE > RECEIVE_BYTES_MAX && held_bytes(&held) <= 2 * RECEIVE_BYTES_MAX, "{count}");
+    assert_eq!(world.engine.describe(topic()).await.unwrap().groups[0].in_flight, count as u64);
+
+    // One that waits for room keeps no message from a member that has some.
+    let waiting = {
+        let (engine, own) = (world.engine.clone(), own.clone());
+        tokio::spawn(async move { engine.receive_within(request(Duration::from_secs(50), LONG), own).await.unwrap() })
+    };
+    tokio::task::yield_now().await;
+    assert_eq!(receive_within(&world, &others, Duration::ZERO).await.0.len(), 1);
+    assert_eq!(world.engine.describe(topic()).await.unwrap().groups[0].in_flight, count as u64 + 1);
+    held.clear();
+    assert!(!waiting.await.unwrap().0.is_empty(), "there is room again");
+}
+
+#[tokio::test]
+async fn a_receive_that_waits_for_messages_holds_no_place() {
+    let world = World::new().await;
+    let room = room(1);
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let (engine, room) = (world.engine.clone(), room.clone());
+            let request = ReceiveRequest { max: 1, ..request(Duration::from_secs(50), LONG) };
+            tokio::spawn(async move { engine.receive_within(request, room).await.unwrap().0 })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    assert!(room.try_reserve().is_some());
+    for _ in &waiting {
+        world.send("one for each").await;
+    }
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_message_wakes_a_member_that_has_room_although_others_wait_before_it() {
+    let world = World::new().await;
+    let (full, free) = (room(1), room(1));
+    let held = full.try_reserve();
+    let mut waiting = Vec::new();
+    for room in [&full, &full, &free] {
+        let (engine, room) = (world.engine.clone(), room.clone());
+        let request = request(Duration::from_secs(50), LONG);
+        waiting.push(tokio::spawn(async move { engine.receive_within(request, room).await.unwrap().0 }));
+        tokio::task::yield_now().await;
+    }
+    world.send("one").await;
+    assert_eq!(bodies(&waiting.pop().unwrap().await.unwrap()), [("one".to_owned(), 1)]);
+    drop(held);
+    for (n, body) in ["two", "three"].into_iter().enumerate() {
+        world.send(body).await;
+        while waiting.iter().filter(|waiting| waiting.is_finished()).count() <= n {
+            tokio::task::yield_now().await;
+        }
+    }
 }
