@@ -138,9 +138,9 @@ pub struct AccessConfig {
 }
 
 /// A parent topic of the program's own, which carries the signals of calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicOfCalls {
-    pub parent: &'static str,
+    pub parent: String,
     /// Without it there are no calls. `None`: this program makes none, and it may have any.
     pub rule: Option<Rule>,
     /// What no device may be granted there.

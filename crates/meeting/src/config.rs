@@ -1,7 +1,9 @@
 //! Settings of the service.
 
 use crate::machine::Rules;
+use queue::TopicName;
 use signalling::join::TurnServer;
+use signalling::topics::MEETING_UP;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -34,6 +36,8 @@ pub struct Config {
     pub endpoints: Vec<String>,
     /// Name of the instance.
     pub app: String,
+    /// Parent topics whose requests this service answers. None: it acts in no meeting, and keeps only who is online.
+    pub topics: Vec<TopicName>,
     /// By whom this service claims what it shares with others. One that starts again under the same id has at once what
     /// it had before.
     pub claimant: Uuid,
@@ -70,6 +74,11 @@ impl Config {
     pub(crate) const CALLEES_MAX: usize = 50;
     /// Longest time to the expiry of a request.
     pub(crate) const EXPIRY_MAX_MS: u64 = 24 * 3_600_000;
+
+    /// Whether it answers no requests, so that it is others who run the meetings.
+    pub(crate) fn is_off(&self) -> bool {
+        self.topics.is_empty()
+    }
 }
 
 impl Default for Config {
@@ -78,6 +87,7 @@ impl Default for Config {
             rules: Rules::default(),
             endpoints: Vec::new(),
             app: signalling::topics::INSTANCE.to_owned(),
+            topics: TopicName::parse(MEETING_UP).into_iter().collect(),
             claimant: crate::ids::new_id(),
             turn: Vec::new(),
             creates_per_minute_max: 20,

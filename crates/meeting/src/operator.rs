@@ -136,13 +136,17 @@ impl Operator {
         self.service.clock.times().is_over(at_ms)
     }
 
-    /// Does it, unless all is so already. It is finished also if the caller goes away. `expected`: the revision that the
+    /// Does it, unless all is so already, or the service is off. It is finished also if the caller goes away. `expected`: the revision that the
     /// caller has seen.
     ///
     /// # Errors
     /// Nothing is done then.
     pub async fn act(&self, id: Uuid, act: Act, by: By, expected: Option<u64>) -> Result<Found, ActError> {
         let service = Arc::clone(&self.service);
+        if service.config.is_off() {
+            let words = "the meeting service of this server is off: meeting.topics names no topic".to_owned();
+            return Err(ActError::Refused { code: RefusalCode::NotAllowed, words });
+        }
         let task = tokio::spawn(async move { service.act(id, &act, &by, expected).await });
         task.await.unwrap_or_else(|_| Err(ActError::Unavailable("the act was not finished".to_owned())))
     }

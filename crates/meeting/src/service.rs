@@ -21,8 +21,8 @@ use crate::{deadlines, directory, set_aside};
 use catalog::{Catalog, CatalogError, SetAside};
 use clock::Clock;
 use queue::{AdminError, GroupName, GroupOptions, NameError, Queue, TopicName};
-use signalling::MeetingId;
-use signalling::topics::{MEETING_DOWN, MEETING_GROUP, MEETING_UP, RING_DOWN};
+use signalling::topics::{MEETING_DOWN, MEETING_GROUP, RING_DOWN};
+use signalling::{ChannelEvent, MeetingId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
@@ -51,7 +51,8 @@ pub enum StartError {
 }
 
 impl MeetingService {
-    /// Creates its topics and its group where they are missing, restores all living meetings, then serves.
+    /// Creates its topics and its group where they are missing, restores all living meetings, then serves. One that answers
+    /// no topics leaves the meetings that there are as they stand.
     ///
     /// # Errors
     /// The queue or the catalog does not answer.
@@ -63,8 +64,7 @@ impl MeetingService {
         channels: Arc<dyn Channels>,
         signer: JoinSigner,
     ) -> Result<Self, StartError> {
-        let (group, requests) = prepare(&*queue).await?;
-        let reports = channels.events();
+        let group = prepare(&*queue, &config.topics).await?;
         let (answers, waiting_answers) = mpsc::channel(relay::ANSWERS_MAX);
         let service = Arc::new(ServiceState {
             config,
@@ -86,22 +86,19 @@ impl MeetingService {
             deadlines: Notify::new(),
             creating: Mutex::new(()),
         });
-        restore_meetings(&service).await?;
-        report_set_aside(&service).await;
-        let set_aside = service.set_aside.subscribe();
-        let operator = Operator::new(Arc::clone(&service));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(apply::run(Arc::clone(&service)));
-        tasks.spawn(outage::run(Arc::clone(&service)));
-        tasks.spawn(relay::run(Arc::clone(&service), waiting_answers));
-        tasks.spawn(relay::delete_sent(Arc::clone(&service)));
-        tasks.spawn(send::run(Arc::clone(&service)));
-        tasks.spawn(events::run(Arc::clone(&service), reports));
-        tasks.spawn(online::run(Arc::clone(&service), group.clone()));
-        tasks.spawn(presence::run(Arc::clone(&service)));
-        tasks.spawn(intake::run(Arc::clone(&service), group, requests));
-        tasks.spawn(deadlines::run(Arc::clone(&service)));
+        let (set_aside, operator) = (service.set_aside.subscribe(), Operator::new(Arc::clone(&service)));
         let (catalog, claimant) = (Arc::clone(&service.catalog), service.config.claimant);
+        let mut tasks = JoinSet::new();
+        if service.config.is_off() {
+            report_left_meetings(&service).await?;
+        } else {
+            let reports = service.reconciler.channels().events();
+            restore_meetings(&service).await?;
+            run_meetings(&service, &group, (waiting_answers, reports), &mut tasks);
+        }
+        report_set_aside(&service).await;
+        tasks.spawn(outage::run(Arc::clone(&service)));
+        tasks.spawn(online::run(Arc::clone(&service), group));
         tasks.spawn(deadlines::prune(service));
         Ok(Self { tasks, set_aside, operator, catalog, claimant })
     }
@@ -134,13 +131,43 @@ impl MeetingService {
     }
 }
 
-async fn prepare(queue: &dyn Queue) -> Result<(GroupName, TopicName), StartError> {
+async fn prepare(queue: &dyn Queue, requests: &[TopicName]) -> Result<GroupName, StartError> {
     let group = GroupName::parse(MEETING_GROUP)?;
-    for topic in [MEETING_UP, RING_DOWN, MEETING_DOWN] {
-        queue.create_topic(TopicName::parse(topic)?).await?;
+    if !requests.is_empty() {
+        let answers = [TopicName::parse(RING_DOWN)?, TopicName::parse(MEETING_DOWN)?];
+        for topic in requests.iter().chain(&answers) {
+            queue.create_topic(topic.clone()).await?;
+        }
     }
     queue.create_group(group.clone(), GroupOptions::default()).await?;
-    Ok((group, TopicName::parse(MEETING_UP)?))
+    Ok(group)
+}
+
+/// Starts all that acts in meetings.
+fn run_meetings(
+    service: &Arc<ServiceState>,
+    group: &GroupName,
+    (answers, reports): (mpsc::Receiver<relay::Answer>, mpsc::Receiver<ChannelEvent>),
+    tasks: &mut JoinSet<()>,
+) {
+    tasks.spawn(apply::run(Arc::clone(service)));
+    tasks.spawn(relay::run(Arc::clone(service), answers));
+    tasks.spawn(relay::delete_sent(Arc::clone(service)));
+    tasks.spawn(send::run(Arc::clone(service)));
+    tasks.spawn(events::run(Arc::clone(service), reports));
+    tasks.spawn(presence::run(Arc::clone(service)));
+    tasks.spawn(deadlines::run(Arc::clone(service)));
+    for topic in &service.config.topics {
+        tasks.spawn(intake::run(Arc::clone(service), group.clone(), topic.clone()));
+    }
+}
+
+async fn report_left_meetings(service: &ServiceState) -> Result<(), StartError> {
+    let meetings = service.catalog.live_meetings().await?.len();
+    if meetings > 0 {
+        tracing::warn!(meetings, "the meeting service is off, and leaves the meetings as they stand that it has begun");
+    }
+    Ok(())
 }
 
 /// Opens the channels of all living meetings again, and asks who is connected; rings keep their deadlines.

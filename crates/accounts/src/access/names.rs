@@ -73,10 +73,13 @@ pub fn check_device_id(text: &str) -> Result<(), NameError> {
     if is_word(text) { Ok(()) } else { Err(NameError::Device) }
 }
 
+/// A topic of online events may be longer than others, since the name of its group may.
+///
 /// # Errors
 /// [`NameError::Parent`].
 pub fn check_parent(text: &str) -> Result<(), NameError> {
-    if is_word(text) && PARENT_CHARS.contains(&text.len()) { Ok(()) } else { Err(NameError::Parent) }
+    let has_length = PARENT_CHARS.contains(&text.len()) || is_of_online_events(text);
+    if is_word(text) && has_length { Ok(()) } else { Err(NameError::Parent) }
 }
 
 /// Whether a parent topic has the name of a queue topic of online events, whose group may not exist yet.

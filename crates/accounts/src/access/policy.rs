@@ -1,6 +1,6 @@
 //! The decisions, each with the words of its refusal.
 
-use super::names::is_word;
+use super::names::{is_of_online_events, is_word};
 use super::{Access, Identity, P2pTopic};
 use crate::token::resource;
 use catalog::{Right, Scope};
@@ -142,7 +142,9 @@ impl Access {
     }
 
     fn check_filter(&self, filter: &str) -> Result<(), SubscribeRefusal> {
-        if filter.chars().count() > self.topic_limit().chars() {
+        let parent = first_level(filter);
+        let limit = if is_of_online_events(parent) { parent.len() + "/#".len() } else { 0 };
+        if filter.chars().count() > limit.max(self.topic_limit().chars()) {
             return Err(SubscribeRefusal::TooLong);
         }
         if is_wildcard(first_level(filter)) {

@@ -113,6 +113,8 @@ fn parents_and_groups_keep_their_lengths() {
         assert_eq!(check_parent(text).is_ok(), good, "{text}");
     }
     assert!(check_parent(&"p".repeat(64)).is_ok() && check_parent(&"p".repeat(65)).is_err());
+    let group = format!("GID_{}", "g".repeat(60));
+    assert!(check_parent(&format!("{group}_MQTT")).is_ok() && check_parent(&format!("{group}_QTTM")).is_err());
     assert!(check_group_id(&format!("GID-{}", "g".repeat(60))).is_ok());
     assert!(check_group_id(&format!("GID-{}", "g".repeat(61))).is_err());
 }
@@ -190,7 +192,7 @@ fn a_whole_topic_is_limited_and_a_p2p_topic_by_its_parts() {
 #[test]
 fn wildcards_stay_inside_a_parent_and_nobody_subscribes_to_p2p() {
     let access = access();
-    let allowed = |filter| access.may_subscribe(&service(), filter);
+    let allowed = |filter: &str| access.may_subscribe(&service(), filter);
     for good in ["meeting-up", "meeting-up/#", "meeting-up/+", "meeting-up/+/x", "$share/all/meeting-up/#"] {
         assert_eq!(allowed(good), Ok(()), "{good}");
     }
@@ -204,6 +206,9 @@ fn wildcards_stay_inside_a_parent_and_nobody_subscribes_to_p2p() {
     assert_eq!(allowed("$SYS/#"), Err(SubscribeRefusal::Reserved));
     assert_eq!(allowed("meeting-up//#"), Err(SubscribeRefusal::BadLevel));
     assert_eq!(allowed(&format!("meeting-up/{}", "x".repeat(54))), Err(SubscribeRefusal::TooLong));
+    let long = format!("GID_{}_MQTT", "g".repeat(60));
+    assert_eq!(allowed(&format!("{long}/#")), Err(SubscribeRefusal::UnknownParent));
+    assert_eq!(allowed(&format!("{long}/x/#")), Err(SubscribeRefusal::TooLong));
 }
 
 /// Who, what it may publish, and what it may subscribe to, of the topics below.
@@ -356,7 +361,7 @@ fn a_number_sign_ends_a_filter() {
 }
 
 fn topic_of_calls(parent: &'static str, closed: Rights) -> TopicOfCalls {
-    TopicOfCalls { parent, rule: Some(Rule::ToQueue), closed }
+    TopicOfCalls { parent: parent.to_owned(), rule: Some(Rule::ToQueue), closed }
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl World {
 }
 
 fn of_calls(parent: &'static str, rule: Rule, closed: &str) -> TopicOfCalls {
-    TopicOfCalls { parent, rule: Some(rule), closed: Rights::parse(closed).unwrap() }
+    TopicOfCalls { parent: parent.to_owned(), rule: Some(rule), closed: Rights::parse(closed).unwrap() }
 }
 
 fn token_key() -> TokenKey {

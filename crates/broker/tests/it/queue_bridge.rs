@@ -178,6 +178,23 @@ fn coming_and_going_is_told_to_the_queue() {
 }
 
 #[test]
+fn a_service_that_subscribes_learns_who_comes_and_goes() {
+    let world = World::new();
+    world.set_rule("GID_dev_MQTT", Rule::FromQueue);
+    let mut service = world.connect(Profile::of(SERVICE));
+    assert_eq!(service.subscribe(&["GID_dev_MQTT/#"]), [ReasonCode::GRANTED_QOS_1]);
+    world.connect(Profile::of(BOB)).disconnect();
+    let mut told = std::iter::repeat_with(|| service.receive())
+        .map(|received| {
+            assert_eq!(received.topic, "GID_dev_MQTT");
+            serde_json::from_str::<serde_json::Value>(&received.payload).unwrap()
+        })
+        .filter(|event| event["clientId"] == BOB)
+        .map(|event| event["eventType"].as_str().unwrap().to_owned());
+    assert_eq!([(); 3].map(|()| told.next().unwrap()), ["connect", "disconnect", "tcpclean"]);
+}
+
+#[test]
 fn a_connect_is_in_the_queue_before_whatever_follows_its_connack() {
     let world = World::new();
     let (queue, topic) = (world.queue(), TopicName::parse("GID_dev_MQTT").unwrap());

@@ -2,10 +2,13 @@
 
 use super::raw::{ClientCertificates, Queue};
 use super::{ConfigError, JwtIssuerConfig, Layers, Origin, Raw, Setting, Test};
+use accounts::access::{check_parent, is_of_online_events};
 use meeting::Rules;
 use queue::{DEAD_LETTER_PREFIX, GroupName, TopicName, TopicType};
 use queue_rocketmq::{OWN_GROUPS, Plaintext};
 use rustls::pki_types::ServerName;
+use signalling::topics::{MEETING_DOWN, RING_DOWN};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -44,6 +47,8 @@ pub struct Config {
     /// What the log may take of the disk.
     pub log_space_max: u64,
     pub times: MeetingTimes,
+    /// Empty: the meeting service is off.
+    pub meeting_topics: Vec<TopicName>,
     pub members_max: usize,
     pub test: Test,
     /// Loopback only, seeded users; ports that were not configured may move.
@@ -129,6 +134,7 @@ const THREADS_MAX: usize = 64;
 const LOG_SPACE_MIN: u64 = commitlog::SPACE_SEGMENTS_MIN * commitlog::SEGMENT_SIZE;
 const REVOCATION_LISTS_MAX: usize = 32;
 const QUEUE_NAMES_MAX: usize = 1_000;
+const MEETING_TOPICS_MAX: usize = 16;
 const LOST_AFTER_MS_MIN: u64 = 100;
 const LOST_AFTER_MS_MAX: u64 = 60_000;
 
@@ -171,6 +177,7 @@ impl Config {
             sync_always: check.sync(&raw.log.sync)?,
             log_space_max: check.log_space(raw.log.space_bytes_max)?,
             times: check.times(&raw)?,
+            meeting_topics: check.meeting_topics(&raw.meeting.topics)?,
             members_max: raw.meeting.members_max,
             test: check.test(&raw)?,
             names: check.names(raw.tls.names)?,
@@ -390,6 +397,23 @@ impl Checker<'_> {
                 ))
             }
         }
+    }
+
+    fn meeting_topics(&self, texts: &[String]) -> Result<Vec<TopicName>, ConfigError> {
+        let key = "meeting.topics";
+        if texts.len() > MEETING_TOPICS_MAX {
+            let cause = format!("{} topics are too many", texts.len());
+            return Err(self.refuse(key, cause, format!("give {MEETING_TOPICS_MAX} at most")));
+        }
+        let mut seen = BTreeSet::new();
+        let is_of_answers = |text: &str| [RING_DOWN, MEETING_DOWN].contains(&text) || is_of_online_events(text);
+        let parse = |text: &String| {
+            let allowed = check_parent(text).is_ok() && !is_of_answers(text) && seen.insert(text.to_ascii_lowercase());
+            let topic = TopicName::parse(text).ok().filter(|_| allowed);
+            let remedy = "give parent topics of 3 to 64 letters, digits, - or _, each once, and none of those that carry answers";
+            topic.ok_or_else(|| self.refuse(key, format!("`{text}` cannot be one for requests"), remedy))
+        };
+        texts.iter().map(parse).collect()
     }
 
     fn times(&self, raw: &Raw) -> Result<MeetingTimes, ConfigError> {

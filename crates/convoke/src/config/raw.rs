@@ -180,6 +180,9 @@ pub struct Log {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Meeting {
+    /// Parent topics whose requests the meeting service of this server answers, at most 16. None: it is off, and a service of
+    /// your own runs the meetings.
+    pub topics: Vec<String>,
     /// Create to first ringing, 1 to 86400.
     pub reach_s: u64,
     /// Ringing to answer, 5 to 180.
@@ -257,6 +260,7 @@ impl Default for Log {
 
 impl Default for Meeting {
     fn default() -> Self {
-        Self { reach_s: 45, ring_s: 45, gone_s: 20, members_max: 50 }
+        let topics = vec![signalling::topics::MEETING_UP.to_owned()];
+        Self { topics, reach_s: 45, ring_s: 45, gone_s: 20, members_max: 50 }
     }
 }

@@ -73,6 +73,10 @@ fn values_out_of_range_say_the_range() {
     for (text, range) in [
         ("[meeting]\nring_s = 181\n", "5 to 180"),
         ("[meeting]\nmembers_max = 201\n", "2 to 200"),
+        ("[meeting]\ntopics = [\"ring-down\"]\n", "none of those that carry answers"),
+        ("[meeting]\ntopics = [\"GID_app_MQTT\"]\n", "none of those that carry answers"),
+        ("[meeting]\ntopics = [\"care\", \"Care\"]\n", "each once"),
+        ("[meeting]\ntopics = [\"a/b\"]\n", "letters, digits"),
         ("[mqtt]\ntopic_chars_max = 10\n", "64 to 128"),
         ("[server]\nthreads = 65\n", "0 to 64"),
         ("[media]\nlost_after_ms = 0\n", "100 to 60000"),

@@ -335,7 +335,7 @@ impl Server {
 
 async fn seed_names(config: &Config, storage: &storage::Storage, keys: &Keys) -> Result<Vec<(&'static str, String)>> {
     let catalog = storage.catalog.as_ref();
-    seed::names(catalog, &config.groups, config.signalling).await?;
+    seed::names(catalog, config).await?;
     if !config.dev {
         return Ok(Vec::new());
     }

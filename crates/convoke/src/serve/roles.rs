@@ -15,12 +15,12 @@ use accounts::login::DeviceDirectory;
 use accounts::token::TokenKey;
 use anyhow::{Context, Result};
 use broker::Broker;
-use catalog::{Catalog, Right, Rights};
+use catalog::{Catalog, Right, Rights, Rule};
 use clock::Clock;
 use meeting::{JoinSigner, MeetingService, Rules};
 use queue::Queue;
 use rtc::{Rtc, StartError};
-use signalling::topics::{INSTANCE, MEETING_UP, RING_DOWN};
+use signalling::topics::{INSTANCE, RING_DOWN};
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl Directory {
             issuers,
             owner_key,
             client_authority: clients,
-            calls: calls(config.signalling),
+            calls: calls(config),
         };
         let access = AccessView::follow(Arc::clone(catalog), access).await.context("cannot read the catalog")?;
         Ok(Self { access, devices: DeviceDirectory::start(Arc::clone(catalog), &Handle::current()) })
@@ -77,14 +77,15 @@ impl Directory {
 }
 
 /// Requests go up, and signals come down to whom the service of meetings names, and to nobody else.
-fn calls(signalling: bool) -> Vec<TopicOfCalls> {
+fn calls(config: &Config) -> Vec<TopicOfCalls> {
     let to_service = [Right::Subscribe, Right::P2p].into_iter().collect();
     let to_devices: Rights = [Right::Publish, Right::Subscribe, Right::P2p].into_iter().collect();
-    let closed = |parent| if parent == MEETING_UP { to_service } else { to_devices };
-    let topics = seed::PARENTS_OF_CALLS.into_iter();
-    topics
-        .map(|(parent, rule)| TopicOfCalls { parent, rule: signalling.then_some(rule), closed: closed(parent) })
-        .collect()
+    let closed = |rule| if rule == Rule::ToQueue { to_service } else { to_devices };
+    let of_calls = |(parent, rule)| {
+        let closed = closed(rule);
+        TopicOfCalls { parent, rule: config.signalling.then_some(rule), closed }
+    };
+    seed::parents_of_calls(&config.meeting_topics).into_iter().map(of_calls).collect()
 }
 
 /// Topic and properties of a packet get as much beside the payload as by default.
@@ -156,6 +157,7 @@ pub(super) async fn meeting(
     };
     let settings = meeting::Config {
         rules,
+        topics: config.meeting_topics.clone(),
         endpoints: endpoints.join.clone(),
         fault: config.test.meeting,
         ..meeting::Config::default()

@@ -2,6 +2,7 @@
 //!
 //! Each is made once. What an owner has removed since stays removed; a line at the start says so, and how to bring it back.
 
+use crate::config::Config;
 use crate::keys::{ApiKey, read_or_create, sha256_hex};
 use anyhow::{Context, Result};
 use aws_lc_rs::{hmac, rand};
@@ -10,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use catalog::{
     AccessKey, Catalog, CatalogError, Grant, Group, LoginLink, Origin, ParentTopic, Rule, Seed, Seeded, User,
 };
+use queue::TopicName;
 use serde_json::{Value, json};
 use signalling::topics::{INSTANCE, MEETING_DOWN, MEETING_UP, RING_DOWN};
 use std::path::Path;
@@ -21,17 +23,24 @@ pub(super) const DEV_USERS: [(&str, &str); 3] = [("alice", "Alice"), ("bob", "Bo
 /// The login of the trial's access key, in the data directory.
 pub(super) const ACCESS_KEY_FILE: &str = "access-key";
 
-/// The parent topics of signalling, with the rules that it needs.
-pub(super) const PARENTS_OF_CALLS: [(&str, Rule); 3] =
-    [(MEETING_UP, Rule::ToQueue), (RING_DOWN, Rule::FromQueue), (MEETING_DOWN, Rule::FromQueue)];
+/// The parent topics of signalling, with the rules that it needs: that of requests also where another service answers them.
+pub(super) fn parents_of_calls(requests: &[TopicName]) -> Vec<(String, Rule)> {
+    let others = requests.iter().map(TopicName::as_str).filter(|topic| *topic != MEETING_UP);
+    let requests = [MEETING_UP].into_iter().chain(others).map(|topic| (topic, Rule::ToQueue));
+    let answers = [RING_DOWN, MEETING_DOWN].map(|topic| (topic, Rule::FromQueue));
+    requests.chain(answers).map(|(topic, rule)| (topic.to_owned(), rule)).collect()
+}
 
 /// Groups and, where calls are wanted, the parent topics of signalling with their fixed rules.
-pub(super) async fn names(catalog: &dyn Catalog, groups: &[String], signalling: bool) -> Result<()> {
+pub(super) async fn names(catalog: &dyn Catalog, config: &Config) -> Result<()> {
+    let groups = &config.groups;
     let mut seeds: Vec<_> = groups.iter().map(|group| Seed::Group(Group { group: group.clone() })).collect();
-    if signalling {
-        seeds.extend(PARENTS_OF_CALLS.map(|(parent, rule)| Seed::Parent(ParentTopic::new(parent, rule))));
-        let grant = |group: &String| Seed::Grant(Grant::to_publish(group, MEETING_UP));
-        seeds.extend(groups.iter().map(grant));
+    if config.signalling {
+        let parents = parents_of_calls(&config.meeting_topics);
+        seeds.extend(parents.iter().map(|(parent, rule)| Seed::Parent(ParentTopic::new(parent, *rule))));
+        for (parent, _) in parents.iter().filter(|(_, rule)| *rule == Rule::ToQueue) {
+            seeds.extend(groups.iter().map(|group| Seed::Grant(Grant::to_publish(group, parent))));
+        }
     }
     for seed in seeds {
         sow(catalog, seed, Origin::Configuration).await.context("cannot make what the configuration names")?;

@@ -172,7 +172,7 @@ async fn apply(service: &ServiceState, events: &[OnlineEvent], gone: &Gone) -> R
     for client in clients.iter().filter(|client| !client.online) {
         service.presence.end(&ClientId(client.client_id.clone()));
     }
-    tell_meetings(service, &clients, gone).await
+    if service.config.is_off() { Ok(()) } else { tell_meetings(service, &clients, gone).await }
 }
 
 /// Also for clients that did not change: the event may have been stored by a process that ended before it told the

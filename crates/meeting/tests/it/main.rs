@@ -21,4 +21,5 @@ mod refusals;
 mod rosters;
 mod rtc;
 mod set_aside;
+mod topics;
 mod world;

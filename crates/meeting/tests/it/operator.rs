@@ -10,7 +10,7 @@ use meeting::operator::{Act, ActError, Found};
 use serde_json::{Value, json};
 use signalling::{DownBody, EndReason, MeetingId, RefusalCode, Track, UpBody, UserName};
 
-fn by() -> By {
+pub(crate) fn by() -> By {
     By { actor: Actor::Owner, address: None, at_ms: crate::world::now_ms(), right_as_of: None }
 }
 

@@ -404,7 +404,7 @@ impl World {
     }
 
     /// As the broker stamps it.
-    async fn publish_to(&self, topic: &str, client: &str, body: Vec<u8>) {
+    pub(crate) async fn publish_to(&self, topic: &str, client: &str, body: Vec<u8>) {
         let stamped = [
             (property::CLIENT_ID, client_id(client)),
             (property::USER, user_of(client).to_owned()),

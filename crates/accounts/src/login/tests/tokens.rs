@@ -71,7 +71,7 @@ fn log_in(access: &Access, name: &str, password: &str, device: Option<&Device>) 
 fn a_token_that_is_older_than_its_topic_is_closed_opens_nothing_there() {
     let [up, all] = ["subscribe p2p", "publish subscribe p2p"].map(|rights| Rights::parse(rights).unwrap());
     let instance = "mqtt-test-01".to_owned();
-    let of_calls = |(parent, closed)| TopicOfCalls { parent, rule: None, closed };
+    let of_calls = |(parent, closed)| TopicOfCalls { parent: String::from(parent), rule: None, closed };
     let calls = [("news", up), ("chat", all)].map(of_calls).to_vec();
     let closed = AccessConfig { instance, calls, ..AccessConfig::default() };
     let (open, closed) = (access_of(rules()), Access::new(closed, rules()));
