@@ -77,7 +77,7 @@ impl From<SendError> for Refusal {
                 InvalidMessage::Tag => Code::IllegalMessageTag,
                 InvalidMessage::PropertyCharacter(_) => Code::IllegalMessagePropertyKey,
                 InvalidMessage::MessageGroup { .. } => Code::IllegalMessageGroup,
-                InvalidMessage::ClientMessageId { .. } => Code::IllegalMessageId,
+                InvalidMessage::ClientMessageId { .. } | InvalidMessage::Sender { .. } => Code::IllegalMessageId,
                 InvalidMessage::TwoTypes => Code::MessagePropertyConflictWithType,
                 InvalidMessage::DeliveryTime { .. } => Code::IllegalDeliveryTime,
             },

@@ -113,6 +113,7 @@ pub(crate) fn to_queue(message: wire::Message, may_stamp: bool) -> Result<Messag
         message_group: system.message_group,
         deliver_at_ms: system.delivery_timestamp.as_ref().map(ms_of),
         client_message_id: Some(id),
+        sender: None,
     })
 }
 

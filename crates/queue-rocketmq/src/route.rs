@@ -52,8 +52,8 @@ impl Shared {
     }
 
     async fn type_of(&self, topic: &TopicName) -> Result<MessageType, Refusal> {
-        match self.queue.describe(topic.clone()).await {
-            Ok(description) => Ok(type_on_wire(description.topic_type)),
+        match self.queue.topic_type(topic.clone()).await {
+            Ok(topic_type) => Ok(type_on_wire(topic_type)),
             Err(AdminError::Unavailable(unavailable)) => Err(unavailable.into()),
             Err(_) => Err(Refusal::unknown_topic(topic.as_str())),
         }

@@ -33,6 +33,7 @@ impl Shared {
             let mut message = to_queue(message, may_stamp)?;
             // Later times are none that all clients can read.
             message.born_ms = message.born_ms.min(now_ms);
+            message.sender = Some(caller.key_id.to_string());
             self.check_may_send(caller, &topic, &message, may_stamp)?;
             outgoing.push(message);
         }

@@ -88,6 +88,7 @@ cases![cases:
     a_message_of_a_group_that_fails_too_often_lets_the_next_one_come,
     each_consumer_group_has_its_own_order,
     what_is_sent_again_under_its_id_is_stored_once,
+    the_same_id_of_two_senders_is_two_messages,
 ];
 
 cases![atomic_ack_cases:
@@ -365,6 +366,20 @@ async fn what_fails_too_often_becomes_a_dead_letter(mut scene: Scene) {
     scene.create_group(&scene.group, GroupOptions::default()).await;
     let letter = scene.receive_one(LONG).await;
     assert_eq!((letter.message, letter.attempt), (message, 1));
+}
+
+async fn the_same_id_of_two_senders_is_two_messages(scene: Scene) {
+    let by = |sender: Option<&str>| {
+        let sender = sender.map(str::to_owned);
+        scene.queue().send_wait(&scene.topic, Message { sender, client_message_id: Some("1".to_owned()), ..text("x") })
+    };
+    let senders = [Some("alice"), Some("bob"), None];
+    let mut ids = BTreeSet::new();
+    for sender in senders.into_iter().chain(senders) {
+        ids.insert(by(sender).await.expect("send"));
+    }
+    assert_eq!((ids.len(), scene.receive_bodies(3).await.len()), (3, 3));
+    scene.expect_nothing().await;
 }
 
 async fn creating_what_exists_changes_nothing(scene: Scene) {

@@ -64,6 +64,8 @@ pub enum InvalidMessage {
     MessageGroup { max: usize },
     #[error("its client message id must have 1 to {max} bytes and no control character")]
     ClientMessageId { max: usize },
+    #[error("its sender must have 1 to {max} bytes and no control character")]
+    Sender { max: usize },
     #[error("it has a message group and a delivery time: only one of them is possible")]
     TwoTypes,
     #[error("its delivery time is {ahead_ms} ms ahead, at most {max_ms} are allowed")]

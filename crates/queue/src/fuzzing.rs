@@ -34,11 +34,13 @@ fn check(kind: u8, payload: &[u8]) {
     let written = match kind {
         kind::TOPIC => decode_name(payload).map(|name| name.as_bytes().to_vec()),
         kind::TYPED_TOPIC => decode_typed_topic(payload).map(|(topic_type, name)| encode_topic(name, topic_type).1),
-        kind::ID_SEEN => decode_id_seen(payload).map(|(message, stored, id)| encode_id_seen(message, stored, id)),
+        kind::ID_SEEN | kind::ID_SEEN_OF_SENDER => {
+            decode_id_seen(kind, payload).map(|(message, stored, id)| encode_id_seen(message, stored, &id).1)
+        }
         kind::ENTRY => decode_entry(payload).map(|(message, entry)| encode_entry(message, &entry)),
         kind::GROUP => decode_group(payload).map(|(options, name)| encode_group(options, name)),
         kind::SUBSCRIPTION => decode_topic_id(payload).map(|id| id.0.to_le_bytes().to_vec()),
-        kind::MESSAGE | kind::MESSAGE_WITH_MORE => return check_message(kind, payload),
+        kind::MESSAGE | kind::MESSAGE_WITH_MORE | kind::MESSAGE_OF_SENDER => return check_message(kind, payload),
         kind::HAND_OUT => decode_hand_outs(payload).map(|list| encode_hand_outs(list.into_iter())),
         kind::ACK => decode_acks(payload).map(|list| list.into_iter().flat_map(Position::to_bytes).collect()),
         kind::CURSOR => decode_cursor(payload).map(|cursor| cursor.to_bytes().to_vec()),

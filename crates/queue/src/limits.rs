@@ -14,10 +14,14 @@ pub const KEYS_MAX: usize = 64;
 pub const MESSAGE_GROUP_BYTES_MAX: usize = 64;
 /// Longest message id of a sender's own, in bytes.
 pub const CLIENT_MESSAGE_ID_BYTES_MAX: usize = 128;
+/// Longest name of a sender, in bytes.
+pub const SENDER_BYTES_MAX: usize = 256;
 /// How long a message with a sender's id is known by it: what comes again under it is the same message.
 pub const RECENT_IDS_TIME: Duration = Duration::from_secs(120);
 /// Ids that one topic knows so; the oldest are forgotten first.
 pub const RECENT_IDS_MAX: usize = 1_000_000;
+/// Ids that all topics together know so, at some 200 bytes each; looked at every second, the oldest are forgotten first.
+pub const RECENT_IDS_ALL_MAX: usize = 2_000_000;
 /// How far ahead a delivery time may lie, if the engine is not told otherwise, and the most that it can be told.
 pub const DELAY: Duration = Duration::from_secs(24 * 3600);
 pub const DELAY_MAX: Duration = Duration::from_secs(3 * 24 * 3600);

@@ -59,6 +59,8 @@ pub struct Message {
     /// The sender's own name for it, which comes back unchanged. Sent again under it within
     /// [`RECENT_IDS_TIME`](crate::limits::RECENT_IDS_TIME), a message is taken for the one that came first.
     pub client_message_id: Option<String>,
+    /// Whose name for it that is, so that two senders may give theirs the same: an access key, for one. Kept with the message.
+    pub sender: Option<String>,
 }
 
 impl Message {
@@ -75,7 +77,10 @@ impl Message {
     /// Returns the bytes of its body, its texts and its numbers.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let texts = [&self.tag, &self.message_group, &self.client_message_id].into_iter().flatten().chain(&self.keys);
+        let texts = [&self.tag, &self.message_group, &self.client_message_id, &self.sender]
+            .into_iter()
+            .flatten()
+            .chain(&self.keys);
         let properties = self.properties.iter().flat_map(|(name, value)| [name, value]);
         self.body.len() + texts.chain(properties).map(String::len).sum::<usize>() + 2 * size_of::<u64>()
     }

@@ -8,9 +8,9 @@ use commitlog::Position;
 use crate::ids::WallMs;
 use crate::message::{GroupOptions, Message, TopicType};
 use crate::records::{
-    EncodedMessage, GroupKey, IndexEntry, Place, RECORD_KINDS, decode_acks, decode_client_id, decode_cursor,
-    decode_entry, decode_group, decode_hand_outs, decode_id_seen, decode_index_entry, decode_indexed_message,
-    decode_message, decode_topic_id, decode_typed_topic, encode_entry, encode_group, encode_hand_outs, encode_id_seen,
+    EncodedMessage, GroupKey, IndexEntry, Place, RECORD_KINDS, decode_acks, decode_cursor, decode_entry, decode_group,
+    decode_hand_outs, decode_id_seen, decode_index_entry, decode_indexed_message, decode_known_id, decode_message,
+    decode_topic_id, decode_typed_topic, encode_entry, encode_group, encode_hand_outs, encode_id_seen,
     encode_indexed_message, encode_message, encode_topic, kind,
 };
 
@@ -79,6 +79,9 @@ const GROUPED: &[u8] = b"\x01\x00\x00\x0a\0\0\0\0\0\0\x00\x0b\0\0\0\0\0\0\x00\x0
 /// Waits until 0x0c00, and has nothing else but a body.
 const DELAYED: &[u8] = b"\x01\x01\x00\x0a\0\0\0\0\0\0\x00\x0b\0\0\0\0\0\0\x01\x00\x0c\0\0\0\0\0\0\0\0\0\0\0\0\0body";
 
+/// Client id `i` of the sender `s`, and nothing else but a body.
+const SENT: &[u8] = b"\x01\x00\x00\x0a\0\0\0\0\0\0\x00\x0b\0\0\0\0\0\0\0\0\x01\x01\0i\x01\0s\0\0\0\0\0body";
+
 #[test]
 fn typed_topics_and_messages_with_more_keep_their_bytes() {
     assert_eq!((kind::TYPED_TOPIC, kind::MESSAGE_WITH_MORE, kind::INDEXED_WITH_MORE), (0x29, 0x2a, 0x2c));
@@ -90,10 +93,13 @@ fn typed_topics_and_messages_with_more_keep_their_bytes() {
     let name = |name: &str| Some(name.to_owned());
     let grouped = Message { message_group: name("g"), client_message_id: name("i"), ..message() };
     let plain = Message { keys: vec![], tag: None, properties: vec![], ..message() };
+    let sent = Message { client_message_id: name("i"), sender: name("s"), ..plain.clone() };
     let delayed = Message { deliver_at_ms: Some(0x0c00), ..plain };
-    for (message, place, bytes) in [(grouped, Place::Own, GROUPED), (delayed, Place::Due(WallMs(0x0c00)), DELAYED)] {
+    let due = Place::Due(WallMs(0x0c00));
+    let cases = [(0x2a, grouped, Place::Own, GROUPED), (0x2e, sent, Place::Own, SENT), (0x2a, delayed, due, DELAYED)];
+    for (number, message, place, bytes) in cases {
         let EncodedMessage { kind, head, entry } = encode_message(&message, WallMs(0x0a00), place);
-        assert_eq!((kind, [&head[..], b"body"].concat()), (kind::MESSAGE_WITH_MORE, bytes.to_vec()));
+        assert_eq!((kind, [&head[..], b"body"].concat()), (number, bytes.to_vec()));
         assert_eq!(decode_index_entry(kind, bytes), Ok((entry, place)));
         assert_eq!(decode_message(kind, bytes.to_vec()), Ok(message));
     }
@@ -124,8 +130,12 @@ fn an_entry_keeps_its_bytes() {
 #[test]
 fn an_id_that_was_seen_keeps_its_bytes() {
     let bytes = b"\x40\x01\0\0\0\0\0\0\x00\x0a\0\0\0\0\0\0i";
-    assert_eq!((kind::ID_SEEN, encode_id_seen(Position(0x0140), WallMs(0x0a00), "i")), (0x2d, bytes.to_vec()));
-    assert_eq!(decode_id_seen(bytes), Ok((Position(0x0140), WallMs(0x0a00), "i")));
-    assert_eq!(decode_client_id(kind::MESSAGE_WITH_MORE, GROUPED), Ok(Some((WallMs(0x0a00), "i"))));
-    assert_eq!(decode_client_id(kind::MESSAGE, PLAIN), Ok(None));
+    assert_eq!(encode_id_seen(Position(0x0140), WallMs(0x0a00), "i"), (0x2d, bytes.to_vec()));
+    assert_eq!(decode_id_seen(0x2d, bytes), Ok((Position(0x0140), WallMs(0x0a00), "i".to_owned())));
+    let bytes = b"\x40\x01\0\0\0\0\0\0\x00\x0a\0\0\0\0\0\0\x01\0si";
+    assert_eq!(encode_id_seen(Position(0x0140), WallMs(0x0a00), "s\ni"), (0x2f, bytes.to_vec()));
+    assert_eq!(decode_id_seen(0x2f, bytes), Ok((Position(0x0140), WallMs(0x0a00), "s\ni".to_owned())));
+    assert_eq!(decode_known_id(kind::MESSAGE_WITH_MORE, GROUPED), Ok(Some((WallMs(0x0a00), "i".to_owned()))));
+    assert_eq!(decode_known_id(kind::MESSAGE, PLAIN), Ok(None));
+    assert_eq!(decode_known_id(0x2e, SENT), Ok(Some((WallMs(0x0a00), "s\ni".to_owned()))));
 }

@@ -105,6 +105,11 @@ pub trait Queue: Send + Sync {
     /// Describes the topic at this moment.
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>>;
 
+    /// Returns the type of the topic, and is cheap.
+    fn topic_type(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicType, AdminError>> {
+        Box::pin(async move { Ok(self.describe(topic).await?.topic_type) })
+    }
+
     /// Returns what makes an acknowledgement and the caller's own records one unit of `log`, if the engine keeps its
     /// records in that log. An engine elsewhere, or on another log, has none.
     fn atomic_ack(&self, log: LogId) -> Option<Arc<dyn AtomicAck>>;

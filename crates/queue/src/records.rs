@@ -21,6 +21,10 @@
 //! 0x2c  indexed with  topic id         line: u8, due_ms: u64, payload_bytes: u32, stored_ms: u64, group: u32, tag
 //!       more
 //! 0x2d  id seen       topic id         message position: u64, stored_ms: u64, client id
+//! 0x2e  message of    topic id         as 0x2a, with the sender behind the client id
+//!       a sender
+//! 0x2f  id seen of    topic id         message position: u64, stored_ms: u64, sender, client id
+//!       a sender
 //! ```
 //!
 //! An entry is the place in the line of a message that had to wait: from there on hand-outs, acknowledgements and cursors
@@ -35,7 +39,7 @@
 //!
 //! In a message: `tag` is a count (0 or 1) as u8 and that many texts; `keys` a count as u16 and that many texts;
 //! `properties` a count as u16 and twice as many texts; a text has its length as u16 before it; `body` is the rest;
-//! `deliver_at` is a count (0 or 1) as u8 and that many u64, milliseconds since 1970; `group` and `client id` are as `tag`.
+//! `deliver_at` is a count (0 or 1) as u8 and that many u64, milliseconds since 1970; `group` and `client id` are as `tag`; `sender` is a text.
 //! `line` is 0 for a message that stands in the line at its own position, and 1 for one that waits for its delivery time.
 
 use std::num::NonZeroU32;
@@ -70,9 +74,13 @@ pub(crate) mod kind {
     pub(crate) const ENTRY: u8 = 0x2b;
     pub(crate) const INDEXED_WITH_MORE: u8 = 0x2c;
     pub(crate) const ID_SEEN: u8 = 0x2d;
+    pub(crate) const MESSAGE_OF_SENDER: u8 = 0x2e;
+    pub(crate) const ID_SEEN_OF_SENDER: u8 = 0x2f;
 }
 
 const MESSAGE_VERSION: u8 = 1;
+/// Between a sender and its id for a message, in memory: no validated one has it.
+const BEHIND_SENDER: char = '\n';
 
 /// Why a payload is not what its kind says.
 pub(crate) type Unreadable = &'static str;
@@ -209,8 +217,9 @@ pub(crate) struct EncodedMessage {
 
 /// Encodes all of a message's record but the body. The message was validated.
 pub(crate) fn encode_message(message: &Message, stored: WallMs, place: Place) -> EncodedMessage {
-    let Message { message_group, deliver_at_ms, client_message_id, .. } = message;
-    let has_more = message_group.is_some() || deliver_at_ms.is_some() || client_message_id.is_some();
+    let Message { message_group, deliver_at_ms, client_message_id, sender, .. } = message;
+    let has_more =
+        message_group.is_some() || deliver_at_ms.is_some() || client_message_id.is_some() || sender.is_some();
     let mut head = vec![MESSAGE_VERSION];
     if has_more {
         head.push(u8::from(place != Place::Own));
@@ -222,6 +231,7 @@ pub(crate) fn encode_message(message: &Message, stored: WallMs, place: Place) ->
         head.extend(deliver_at_ms.iter().flat_map(|at_ms| at_ms.to_le_bytes()));
         put_optional(&mut head, message_group.as_deref());
         put_optional(&mut head, client_message_id.as_deref());
+        sender.iter().for_each(|sender| put_text(&mut head, sender));
     }
     put_optional(&mut head, message.tag.as_deref());
     put_count(&mut head, message.keys.len());
@@ -236,7 +246,11 @@ pub(crate) fn encode_message(message: &Message, stored: WallMs, place: Place) ->
     let indexed = if let Place::Due(at) = place { at } else { stored };
     let (tag, group) = (message.tag.as_deref().map(Into::into), message_group.as_deref().map(GroupKey::of));
     let entry = IndexEntry::new(tag, head.len() + message.body.len(), indexed, group);
-    let kind = if has_more { kind::MESSAGE_WITH_MORE } else { kind::MESSAGE };
+    let kind = match sender {
+        Some(_) => kind::MESSAGE_OF_SENDER,
+        None if has_more => kind::MESSAGE_WITH_MORE,
+        None => kind::MESSAGE,
+    };
     EncodedMessage { kind, head, entry }
 }
 
@@ -268,25 +282,43 @@ pub(crate) fn decode_entry(payload: &[u8]) -> Result<(Position, IndexEntry), Unr
     if rest.is_empty() { Ok((message, entry)) } else { Err("bytes behind its end") }
 }
 
-pub(crate) fn encode_id_seen(message: Position, stored: WallMs, id: &str) -> Vec<u8> {
+/// Kind and payload. `id` is what the message is known by.
+pub(crate) fn encode_id_seen(message: Position, stored: WallMs, id: &str) -> (u8, Vec<u8>) {
     let mut out = message.to_bytes().to_vec();
     out.extend_from_slice(&stored.0.to_le_bytes());
+    let (sender, id) = id.split_once(BEHIND_SENDER).map_or((None, id), |(sender, id)| (Some(sender), id));
+    sender.iter().for_each(|sender| put_text(&mut out, sender));
     out.extend_from_slice(id.as_bytes());
-    out
+    (if sender.is_some() { kind::ID_SEEN_OF_SENDER } else { kind::ID_SEEN }, out)
 }
 
-pub(crate) fn decode_id_seen(payload: &[u8]) -> Result<(Position, WallMs, &str), Unreadable> {
+pub(crate) fn decode_id_seen(kind: u8, payload: &[u8]) -> Result<(Position, WallMs, String), Unreadable> {
     let mut rest = payload;
     let message = Position::from_bytes(take(&mut rest)?);
     let stored = WallMs(u64::from_le_bytes(take(&mut rest)?));
-    Ok((message, stored, std::str::from_utf8(rest).map_err(|_| "an id is not UTF-8")?))
+    let sender = if kind == kind::ID_SEEN_OF_SENDER { Some(take_text(&mut rest)?) } else { None };
+    let id = std::str::from_utf8(rest).map_err(|_| "an id is not UTF-8")?;
+    if sender.unwrap_or(id).contains(BEHIND_SENDER) {
+        return Err("an id or a sender has a line feed");
+    }
+    Ok((message, stored, id_of(sender, id)))
 }
 
-/// When a message was stored, and under which id, if it has one.
-pub(crate) fn decode_client_id(kind: u8, payload: &[u8]) -> Result<Option<(WallMs, &str)>, Unreadable> {
+/// What a message is known by for a while, if its sender has named it.
+pub(crate) fn known_id(message: &Message) -> Option<String> {
+    let id = message.client_message_id.as_deref()?;
+    Some(id_of(message.sender.as_deref(), id))
+}
+
+fn id_of(sender: Option<&str>, id: &str) -> String {
+    sender.map_or_else(|| id.to_owned(), |sender| format!("{sender}{BEHIND_SENDER}{id}"))
+}
+
+/// When a message was stored, and what it is known by, if its sender has named it.
+pub(crate) fn decode_known_id(kind: u8, payload: &[u8]) -> Result<Option<(WallMs, String)>, Unreadable> {
     let mut rest = payload;
-    let Beginning { stored, client_message_id, .. } = take_beginning(kind, &mut rest)?;
-    Ok(client_message_id.map(|id| (stored, id)))
+    let Beginning { stored, client_message_id, sender, .. } = take_beginning(kind, &mut rest)?;
+    Ok(client_message_id.map(|id| (stored, id_of(sender, id))))
 }
 
 /// What a start needs of a message, instead of all of it: kind and payload.
@@ -331,9 +363,10 @@ fn decode_place(line: [u8; 1], due: Option<WallMs>) -> Result<Place, Unreadable>
 
 pub(crate) fn decode_message(kind: u8, payload: Vec<u8>) -> Result<Message, Unreadable> {
     let mut rest = &payload[..];
-    let Beginning { born_ms, deliver_at_ms, message_group, client_message_id, tag, .. } =
+    let Beginning { born_ms, deliver_at_ms, message_group, client_message_id, sender, tag, .. } =
         take_beginning(kind, &mut rest)?;
-    let [message_group, client_message_id, tag] = [message_group, client_message_id, tag].map(|t| t.map(str::to_owned));
+    let [message_group, client_message_id, sender, tag] =
+        [message_group, client_message_id, sender, tag].map(|text| text.map(str::to_owned));
     let mut keys = Vec::new();
     for _ in 0..u16::from_le_bytes(take(&mut rest)?) {
         keys.push(take_text(&mut rest)?.to_owned());
@@ -344,7 +377,7 @@ pub(crate) fn decode_message(kind: u8, payload: Vec<u8>) -> Result<Message, Unre
     }
     let head = payload.len() - rest.len();
     let body = Bytes::from(payload).slice(head..);
-    Ok(Message { keys, tag, properties, body, born_ms, message_group, deliver_at_ms, client_message_id })
+    Ok(Message { keys, tag, properties, body, born_ms, message_group, deliver_at_ms, client_message_id, sender })
 }
 
 /// What a message's record begins with.
@@ -355,6 +388,7 @@ struct Beginning<'a> {
     deliver_at_ms: Option<u64>,
     message_group: Option<&'a str>,
     client_message_id: Option<&'a str>,
+    sender: Option<&'a str>,
     tag: Option<&'a str>,
 }
 
@@ -363,16 +397,18 @@ fn take_beginning<'a>(kind: u8, rest: &mut &'a [u8]) -> Result<Beginning<'a>, Un
     if version != MESSAGE_VERSION {
         return Err("a message version that this program does not know");
     }
-    let has_more = kind == kind::MESSAGE_WITH_MORE;
+    let has_sender = kind == kind::MESSAGE_OF_SENDER;
+    let has_more = has_sender || kind == kind::MESSAGE_WITH_MORE;
     let line = if has_more { take(rest)? } else { [0] };
     let stored = WallMs(u64::from_le_bytes(take(rest)?));
     let born_ms = u64::from_le_bytes(take(rest)?);
     let deliver_at_ms = if has_more { take_time(rest)? } else { None };
     let message_group = if has_more { take_optional(rest)? } else { None };
     let client_message_id = if has_more { take_optional(rest)? } else { None };
+    let sender = if has_sender { Some(take_text(rest)?) } else { None };
     let place = decode_place(line, deliver_at_ms.map(WallMs))?;
     let tag = take_optional(rest)?;
-    Ok(Beginning { place, stored, born_ms, deliver_at_ms, message_group, client_message_id, tag })
+    Ok(Beginning { place, stored, born_ms, deliver_at_ms, message_group, client_message_id, sender, tag })
 }
 
 fn take_time(rest: &mut &[u8]) -> Result<Option<u64>, Unreadable> {
@@ -436,12 +472,22 @@ mod tests {
         let texts = || prop::collection::vec(".{0,20}", 0..4);
         let name = || prop::option::of(".{1,9}");
         let body = prop::collection::vec(any::<u8>(), 0..100);
-        let more = (name(), prop::option::of(any::<u64>()), name());
+        let more = (name(), prop::option::of(any::<u64>()), name(), name());
         (texts(), name(), texts(), body, any::<u64>(), more).prop_map(
-            |(keys, tag, names, body, born_ms, (message_group, deliver_at_ms, client_message_id))| {
+            |(keys, tag, names, body, born_ms, (message_group, deliver_at_ms, client_message_id, sender))| {
                 let properties = names.into_iter().map(|name| (name.clone(), name)).collect();
                 let body = body.into();
-                Message { keys, tag, properties, body, born_ms, message_group, deliver_at_ms, client_message_id }
+                Message {
+                    keys,
+                    tag,
+                    properties,
+                    body,
+                    born_ms,
+                    message_group,
+                    deliver_at_ms,
+                    client_message_id,
+                    sender,
+                }
             },
         )
     }
@@ -459,17 +505,24 @@ mod tests {
             let (indexed_kind, indexed) = encode_indexed_message(&entry, place);
             prop_assert_eq!(decode_indexed_message(indexed_kind, &indexed), Ok((entry.clone(), place)));
             prop_assert_eq!(decode_index_entry(kind, &head), Ok((entry, place)));
+            let id = known_id(&message).map(|id| (WallMs(stored), id));
+            prop_assert_eq!(decode_known_id(kind, &head), Ok(id));
             prop_assert_eq!(decode_message(kind, head), Ok(message));
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (decode_group(&bytes), decode_hand_outs(&bytes), decode_acks(&bytes), decode_typed_topic(&bytes));
-            let _ = (decode_cursor(&bytes), decode_entry(&bytes), decode_id_seen(&bytes));
+            let _ = (decode_cursor(&bytes), decode_entry(&bytes));
+            for kind in [kind::ID_SEEN, kind::ID_SEEN_OF_SENDER] {
+                if let Ok((message, stored, id)) = decode_id_seen(kind, &bytes) {
+                    prop_assert_eq!(encode_id_seen(message, stored, &id), (kind, bytes.clone()));
+                }
+            }
             for kind in [kind::INDEXED_MESSAGE, kind::INDEXED_WITH_MORE] {
                 let _ = decode_indexed_message(kind, &bytes);
             }
-            for kind in [kind::MESSAGE, kind::MESSAGE_WITH_MORE] {
+            for kind in [kind::MESSAGE, kind::MESSAGE_WITH_MORE, kind::MESSAGE_OF_SENDER] {
                 let _ = (decode_index_entry(kind, &bytes), decode_message(kind, bytes.clone()));
             }
         }

@@ -3,6 +3,7 @@
 use crate::error::InvalidMessage;
 use crate::limits::{
     BODY_BYTES_MAX, CLIENT_MESSAGE_ID_BYTES_MAX, KEYS_MAX, MESSAGE_GROUP_BYTES_MAX, PROPERTIES_MAX, PROPERTY_BYTES_MAX,
+    SENDER_BYTES_MAX,
 };
 use crate::message::Message;
 
@@ -41,6 +42,9 @@ fn validate_names(message: &Message) -> Result<(), InvalidMessage> {
     }
     if !fits(&message.client_message_id, CLIENT_MESSAGE_ID_BYTES_MAX) {
         return Err(InvalidMessage::ClientMessageId { max: CLIENT_MESSAGE_ID_BYTES_MAX });
+    }
+    if !fits(&message.sender, SENDER_BYTES_MAX) {
+        return Err(InvalidMessage::Sender { max: SENDER_BYTES_MAX });
     }
     let is_of_two_types = message.message_group.is_some() && message.deliver_at_ms.is_some();
     if is_of_two_types { Err(InvalidMessage::TwoTypes) } else { Ok(()) }

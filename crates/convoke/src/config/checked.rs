@@ -68,6 +68,8 @@ pub struct QueueConfig {
     /// Made at the start.
     pub topics: Vec<(TopicName, TopicType)>,
     pub groups: Vec<GroupName>,
+    /// How far ahead a delivery time may lie.
+    pub delay_max: Duration,
 }
 
 /// Whose certificates let devices in. The files are not read yet.
@@ -151,6 +153,7 @@ impl Config {
         }
         check.range("server.threads", raw.server.threads as u64, 0, THREADS_MAX as u64)?;
         check.range("meeting.members_max", raw.meeting.members_max as u64, 2, Rules::MEMBERS_MAX as u64)?;
+        check.range("queue.delay_max_s", raw.queue.delay_max_s, 1, queue::limits::DELAY_MAX.as_secs())?;
         check.range("media.lost_after_ms", raw.media.lost_after_ms, LOST_AFTER_MS_MIN, LOST_AFTER_MS_MAX)?;
         let listen = |key: &str, text: &str| check.listen(key, text, dev);
         Ok(Self {
@@ -347,6 +350,7 @@ impl Checker<'_> {
             plaintext,
             topics: self.queue_names("queue.topics", &raw.topics, topic)?,
             groups: self.queue_names("queue.groups", &raw.groups, group)?,
+            delay_max: Duration::from_secs(raw.delay_max_s),
         })
     }
 

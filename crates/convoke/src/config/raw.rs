@@ -98,6 +98,8 @@ pub struct Queue {
     pub topics: Vec<String>,
     /// Consumer groups that are made at the start; at most 1000.
     pub groups: Vec<String>,
+    /// How far ahead the delivery time of a message may lie; 1 to 259200.
+    pub delay_max_s: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -225,7 +227,13 @@ impl Default for Metrics {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { listen: "0.0.0.0:8081".into(), plaintext: "loopback".into(), topics: Vec::new(), groups: Vec::new() }
+        Self {
+            listen: "0.0.0.0:8081".into(),
+            plaintext: "loopback".into(),
+            topics: Vec::new(),
+            groups: Vec::new(),
+            delay_max_s: queue::limits::DELAY.as_secs(),
+        }
     }
 }
 

@@ -80,6 +80,7 @@ fn values_out_of_range_say_the_range() {
         ("[mqtt]\ntopic_chars_max = 10\n", "64 to 128"),
         ("[server]\nthreads = 65\n", "0 to 64"),
         ("[media]\nlost_after_ms = 0\n", "100 to 60000"),
+        ("[queue]\ndelay_max_s = 259201\n", "1 to 259200"),
         ("[jwt]\nissuers = [1]\n", "`jwt.issuers` in the file convoke.toml"),
         ("[[jwt.issuers]]\nname = \"a b\"\n", "letters, digits"),
         ("[[jwt.issuers]]\nname = \"a\"\nkid = \"1\"\n", "`jwt.issuers` in the file convoke.toml"),

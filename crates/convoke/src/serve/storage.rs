@@ -44,7 +44,12 @@ fn replay(config: &Config, clock: &Clock) -> Result<(Log, Engine, broker::Recove
     let began = Instant::now();
     let storage = Arc::new(DiskStorage::new(config.data_dir.join("log")));
     let (log, replay) = Log::open(storage, options(config)).context("cannot open the log")?;
-    let queue = EngineOptions { clock: clock.clone(), is_log_owner: true, ..EngineOptions::default() };
+    let queue = EngineOptions {
+        delay_max: config.queue.delay_max,
+        clock: clock.clone(),
+        is_log_owner: true,
+        ..EngineOptions::default()
+    };
     let mut queue = Engine::recover(queue);
     let mut inboxes = broker::Recovery::default();
     let mut seeded = SeededReplay::new(config.test.replay);

@@ -109,8 +109,8 @@ impl CoreDump {
             if recent.message >= self.from {
                 continue;
             }
-            let payload = encode_id_seen(recent.message, recent.stored, &recent.id);
-            said.push(Said { kind: kind::ID_SEEN, owner: topic.0, name: None, payload });
+            let (kind, payload) = encode_id_seen(recent.message, recent.stored, &recent.id);
+            said.push(Said { kind, owner: topic.0, name: None, payload });
         }
         self.ids.pop();
         self.next_id = 0;

@@ -75,6 +75,24 @@ impl RecentIds {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.recent.len()
+    }
+
+    /// When the first came.
+    pub(crate) fn oldest(&self) -> Option<WallMs> {
+        self.recent.front().map(|first| first.stored)
+    }
+
+    /// Forgets the first ones that came no later than this, but at most so many. Returns how many.
+    pub(crate) fn forget_first(&mut self, until: WallMs, max: usize) -> usize {
+        let before = self.recent.len();
+        while before - self.recent.len() < max && self.oldest().is_some_and(|oldest| oldest <= until) {
+            self.remove_first();
+        }
+        before - self.recent.len()
+    }
+
     fn remove_first(&mut self) {
         let Some(first) = self.recent.pop_front() else { return };
         if self.number_by_id.get(&first.id) == Some(&self.gone) {

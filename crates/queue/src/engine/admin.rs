@@ -71,6 +71,13 @@ impl Inner {
         Ok(state.answer_when_durable(appended.end))
     }
 
+    pub(super) fn topic_type(&self, topic: &TopicName) -> Result<TopicType, AdminError> {
+        let state = self.state();
+        let id = state.core.topic_id(topic);
+        let topic_type = id.and_then(|id| state.core.topic_type(id));
+        topic_type.ok_or_else(|| AdminError::UnknownTopic(topic.clone()))
+    }
+
     pub(super) fn describe(&self, topic: &TopicName) -> Result<TopicDescription, AdminError> {
         let now = self.now();
         let state = self.state();

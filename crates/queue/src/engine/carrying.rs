@@ -33,7 +33,7 @@ const RECORD_COST: usize = 48;
 /// Ids that one step examines, and may append.
 const IDS_MAX: usize = 256;
 /// The most that one of them costs.
-const ID_COST_MAX: usize = 256;
+const ID_COST_MAX: usize = 512;
 /// What the entry of one that had to wait costs, besides its tag, which is in the message too.
 const ENTRY_COST: usize = 72;
 /// What each group costs: its hand-out of the message.
@@ -194,10 +194,10 @@ impl Carrying {
         let examined: Vec<_> = ids.from(self.next_id).take(max).collect();
         let next = examined.last().map(|(number, _)| number + 1);
         let old = examined.iter().filter(|(_, recent)| recent.said_at < self.wanted.positions.end);
-        let (numbers, payloads): (Vec<_>, Vec<_>) =
+        let (numbers, said): (Vec<_>, Vec<_>) =
             old.map(|(number, recent)| (*number, encode_id_seen(recent.message, recent.stored, &recent.id))).unzip();
-        let payloads: Vec<_> = payloads.iter().map(|payload| [Part::Bytes(payload)]).collect();
-        let records: Vec<_> = payloads.iter().map(|payload| NewRecord::new(kind::ID_SEEN, topic.0, payload)).collect();
+        let said: Vec<_> = said.iter().map(|(kind, payload)| (*kind, [Part::Bytes(payload)])).collect();
+        let records: Vec<_> = said.iter().map(|(kind, payload)| NewRecord::new(*kind, topic.0, payload)).collect();
         if !records.is_empty() {
             let appended = engine.log.append(Need::Carry, &records).map_err(unavailable)?;
             for (number, position) in numbers.into_iter().zip(appended.positions) {

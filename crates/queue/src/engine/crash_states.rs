@@ -198,7 +198,7 @@ const BUGS: [Fault; 8] = [
     Fault::VacatesUnasked,
     Fault::SnapshotForgets { kind: kind::CURSOR },
     Fault::SnapshotForgets { kind: kind::HAND_OUT },
-    Fault::SnapshotForgets { kind: kind::ID_SEEN },
+    Fault::SnapshotForgets { kind: kind::ID_SEEN_OF_SENDER },
     Fault::SnapshotForgets { kind: kind::INDEXED_WITH_MORE },
 ];
 const FEW_CRASH_STATES: CrashStates = CrashStates { sectors_max: 1, torn_per_moment: 0 };

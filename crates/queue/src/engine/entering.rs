@@ -46,7 +46,7 @@ impl Inner {
         let payloads: Vec<_> = due.iter().map(|due| encode_entry(due.message, &due.entry)).collect();
         let payloads: Vec<_> = payloads.iter().map(|payload| [Part::Bytes(payload)]).collect();
         let records = due.iter().zip(&payloads).map(|(due, payload)| NewRecord::new(kind::ENTRY, due.topic.0, payload));
-        let appended = state.append(&self.log, Need::Housekeeping, &records.collect::<Vec<_>>())?;
+        let appended = state.append(&self.log, Need::Essential, &records.collect::<Vec<_>>())?;
         for (due, position) in due.iter().zip(appended.positions) {
             let NewEntry { topic, message, entry } = due.clone();
             state.when_durable(appended.end, WhenDurable::Enter { topic, position, message, entry });

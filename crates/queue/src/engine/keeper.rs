@@ -1,6 +1,7 @@
 //! The thread that does what time asks for: it lets in delayed messages that are due, removes messages that have had their
 //! time from topics where nothing happens, and carries what the queue needs of a segment that the log wants back.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
@@ -13,6 +14,8 @@ use tokio::time::Instant;
 use super::Inner;
 use super::carrying::{Carrying, Step};
 use super::dumping::{DumpStep, Dumping};
+use crate::ids::WallMs;
+use crate::limits::RECENT_IDS_ALL_MAX;
 
 /// How often the engine looks for delayed messages that are due, the log is asked whether it wants a segment back, and something that could not be carried is tried again.
 const POLL_EVERY: Duration = Duration::from_millis(50);
@@ -20,6 +23,8 @@ const POLL_EVERY: Duration = Duration::from_millis(50);
 const DUMP_PAUSE: Duration = Duration::from_millis(2);
 /// How often idle topics are looked at.
 const REMOVE_OLD_EVERY: Duration = Duration::from_secs(60);
+/// How often the ids that all topics know of messages are counted.
+const COUNT_IDS_EVERY: Duration = Duration::from_secs(1);
 /// The pause after an error that somebody must see to.
 const ERROR_PAUSE: Duration = Duration::from_secs(10);
 
@@ -31,11 +36,19 @@ pub(super) struct Keeper {
     /// Nothing is carried before: somebody must see to an error first.
     carries_from: Option<Instant>,
     removed_old: Instant,
+    counted_ids: Instant,
 }
 
 impl Keeper {
     pub(super) fn new(owner: Option<LogOwner>) -> Self {
-        Self { owner, carrying: None, dumping: None, carries_from: None, removed_old: Instant::now() }
+        Self {
+            owner,
+            carrying: None,
+            dumping: None,
+            carries_from: None,
+            removed_old: Instant::now(),
+            counted_ids: Instant::now(),
+        }
     }
 
     /// Runs until the engine is dropped, which drops the sender of `ended` too.
@@ -74,6 +87,10 @@ impl Keeper {
         if self.removed_old.elapsed() >= REMOVE_OLD_EVERY {
             self.removed_old = Instant::now();
             engine.remove_all_old();
+        }
+        if self.counted_ids.elapsed() >= COUNT_IDS_EVERY {
+            self.counted_ids = Instant::now();
+            engine.forget_oldest_ids(RECENT_IDS_ALL_MAX);
         }
         let pause = if engine.let_in_due() { Duration::ZERO } else { POLL_EVERY };
         pause.min(self.keep_space(engine))
@@ -117,6 +134,28 @@ impl Inner {
         let topics = self.state().core.topic_ids();
         let retention = self.retention();
         topics.into_iter().for_each(|topic| self.state().core.remove_old(topic, retention));
+    }
+
+    /// Of all topics together at most so many are left.
+    fn forget_oldest_ids(&self, max: usize) {
+        let topics = self.state().core.topic_ids();
+        let (mut excess, mut oldest) = (0, BTreeSet::new());
+        for topic in topics {
+            if let Some(ids) = self.state().core.recent_ids(topic) {
+                excess += ids.len();
+                oldest.extend(ids.oldest().map(|first| (first, topic)));
+            }
+        }
+        excess = excess.saturating_sub(max);
+        while excess > 0
+            && let Some((first, topic)) = oldest.pop_first()
+        {
+            let until = oldest.first().map_or(WallMs(u64::MAX), |(next, _)| *next).max(first);
+            if let Some(ids) = self.state().core.recent_ids_mut(topic) {
+                excess -= ids.forget_first(until, excess);
+                oldest.extend(ids.oldest().map(|first| (first, topic)));
+            }
+        }
     }
 }
 
@@ -171,6 +210,31 @@ mod tests {
         assert_eq!(live_bytes(), all, "topics are looked at from time to time");
         look(true);
         assert!(live_bytes() < all - 2000, "{} of {all} bytes are left", live_bytes());
+    }
+
+    #[tokio::test]
+    async fn of_the_ids_of_all_topics_the_oldest_are_forgotten_first() {
+        let machine = TestMachine::at(1_800_000_000_000);
+        let (log, _) = Log::open(ForgettingStorage::new().handle(), Options::default()).unwrap();
+        let options = EngineOptions { clock: machine.clock(None), ..EngineOptions::default() };
+        let engine = Engine::recover(options).start(log);
+        let topics = ["one", "two"].map(|name| TopicName::parse(name).unwrap());
+        let send = async |topic: usize, id: u32| {
+            let message = Message { client_message_id: Some(id.to_string()), ..Message::default() };
+            engine.send_wait(&topics[topic], message).await.unwrap()
+        };
+        for topic in &topics {
+            engine.create_topic(topic.clone()).await.unwrap();
+        }
+        let mut sent = Vec::new();
+        for (id, topic) in [(0, 0), (1, 0), (2, 1), (3, 0), (4, 1), (5, 1)] {
+            machine.pass(10);
+            sent.push((id, topic, send(topic, id).await));
+        }
+        engine.inner.forget_oldest_ids(3);
+        for (id, topic, first) in sent {
+            assert_eq!(send(topic, id).await == first, id > 2, "{id}");
+        }
     }
 
     /// The disk may have the record the next time.

@@ -158,6 +158,10 @@ impl Queue for Engine {
         Box::pin(async move { self.inner.describe(&topic) })
     }
 
+    fn topic_type(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicType, AdminError>> {
+        Box::pin(async move { self.inner.topic_type(&topic) })
+    }
+
     fn atomic_ack(&self, log: LogId) -> Option<Arc<dyn AtomicAck>> {
         if self.inner.log.id() == log { Some(self.inner.clone()) } else { None }
     }

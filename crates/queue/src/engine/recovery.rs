@@ -16,8 +16,8 @@ use crate::ids::{GroupId, SubscriptionId, TopicId, WallMs};
 use crate::message::TopicType;
 use crate::names::{GroupName, TopicName};
 use crate::records::{
-    IndexEntry, Place, Unreadable, decode_acks, decode_client_id, decode_cursor, decode_entry, decode_group,
-    decode_hand_outs, decode_id_seen, decode_index_entry, decode_indexed_message, decode_name, decode_topic_id,
+    IndexEntry, Place, Unreadable, decode_acks, decode_cursor, decode_entry, decode_group, decode_hand_outs,
+    decode_id_seen, decode_index_entry, decode_indexed_message, decode_known_id, decode_name, decode_topic_id,
     decode_typed_topic, kind, owns,
 };
 
@@ -84,10 +84,10 @@ impl Recovery {
                 self.core.set_group(position.into(), GroupName::parse(name).map_err(|_| NO_NAME)?, options);
             }
             kind::SUBSCRIPTION => self.apply_subscription(position.into(), GroupId(owner), decode_topic_id(payload)?),
-            kind::MESSAGE | kind::MESSAGE_WITH_MORE => {
+            kind::MESSAGE | kind::MESSAGE_WITH_MORE | kind::MESSAGE_OF_SENDER => {
                 self.apply_message(TopicId(owner), position, decode_index_entry(kind, payload)?);
-                if let Some((stored, id)) = decode_client_id(kind, payload)? {
-                    self.apply_id(TopicId(owner), position, stored, id, position);
+                if let Some((stored, id)) = decode_known_id(kind, payload)? {
+                    self.apply_id(TopicId(owner), position, stored, &id, position);
                 }
             }
             kind::HAND_OUT => {
@@ -103,9 +103,9 @@ impl Recovery {
             kind::INDEXED_MESSAGE | kind::INDEXED_WITH_MORE => {
                 self.apply_message(TopicId(owner), position, decode_indexed_message(kind, payload)?);
             }
-            kind::ID_SEEN => {
-                let (message, stored, id) = decode_id_seen(payload)?;
-                self.apply_id(TopicId(owner), message, stored, id, position);
+            kind::ID_SEEN | kind::ID_SEEN_OF_SENDER => {
+                let (message, stored, id) = decode_id_seen(kind, payload)?;
+                self.apply_id(TopicId(owner), message, stored, &id, position);
             }
             kind::ENTRY => self.apply_entry(TopicId(owner), position, decode_entry(payload)?),
             kind::REMOVED => {

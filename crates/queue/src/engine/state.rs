@@ -14,7 +14,7 @@ use crate::message::{Message, MessageId};
 use crate::names::TopicName;
 use crate::queue::SendDone;
 use crate::receipt::HandOutId;
-use crate::records::{IndexEntry, Place};
+use crate::records::{IndexEntry, Place, known_id};
 
 #[derive(Default)]
 pub(super) struct State {
@@ -175,17 +175,17 @@ impl State {
     /// The message that came to the topic a short while ago under the same id.
     pub(super) fn find_recent(&self, topic: &TopicName, message: &Message, now: WallMs) -> Option<Position> {
         self.check_available().ok()?;
-        let id = message.client_message_id.as_deref()?;
+        let id = known_id(message)?;
         let topic = self.topic_for(topic, message).ok()?;
-        self.core.recent_ids(topic)?.find(id, now)
+        self.core.recent_ids(topic)?.find(&id, now)
     }
 
     pub(super) fn note_recent(&mut self, topic: TopicId, position: Position, message: &Message, now: WallMs) {
-        if let Some(id) = &message.client_message_id
+        if let Some(id) = known_id(message)
             && let Some(ids) = self.core.recent_ids_mut(topic)
         {
             ids.remove_old(now);
-            ids.note(Recent { id: id.as_str().into(), stored: now, message: position, said_at: position });
+            ids.note(Recent { id: id.into(), stored: now, message: position, said_at: position });
         }
     }
 

@@ -3,12 +3,16 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use commitlog::Options;
-use commitlog::testing::Call;
-use queue::{AckError, GroupOptions, Queue, ReceiveError, SendError, TopicName, Unavailable};
+use clock::testing::TestMachine;
+use commitlog::testing::{Call, ForgettingStorage};
+use commitlog::{Log, Need, NewRecord, Options, Part};
+use queue::{
+    AckError, Engine, EngineOptions, GroupOptions, Message, Queue, ReceiveError, ReceiveRequest, SendError, TopicName,
+    TopicType, Unavailable,
+};
 use tokio::sync::oneshot;
 
-use crate::world::{LONG, SHORT, World, bodies, group, log_options, request, text, topic};
+use crate::world::{BEGIN_MS, LONG, SHORT, World, bodies, engine_options, group, log_options, request, text, topic};
 
 #[tokio::test]
 async fn a_failed_sync_answers_all_who_wait_with_an_error() {
@@ -58,6 +62,41 @@ async fn on_a_full_disk_sends_are_refused_and_consuming_goes_on() {
     while world.engine.send_wait(&topic(), text("again")).await.is_err() {
         tokio::task::yield_now().await;
     }
+}
+
+/// Also when acknowledgements have used more of the reserve than what is noted about those who work may.
+#[tokio::test]
+async fn on_a_full_disk_a_delayed_message_still_comes_at_its_time() {
+    let storage = ForgettingStorage::new();
+    let options = Options { segment_size: 16 << 10, reserve_bytes: 4 << 10, ..log_options() };
+    let machine = TestMachine::at(BEGIN_MS);
+    let (log, _) = Log::open(storage.handle(), options).unwrap();
+    let options = EngineOptions { clock: machine.clock(None), ..engine_options() };
+    let engine = Engine::recover(options).start(log.clone());
+    let later = TopicName::parse("later").unwrap();
+    engine.create_topic(topic()).await.unwrap();
+    engine.create_topic_of(later.clone(), TopicType::Delay).await.unwrap();
+    engine.create_group(group(), GroupOptions::default()).await.unwrap();
+    let delayed = Message { deliver_at_ms: Some(BEGIN_MS + 60_000), ..text("later") };
+    engine.send_wait(&later, delayed).await.unwrap();
+    storage.set_full(true);
+    let refusal = loop {
+        match engine.send_wait(&topic(), text(&"x".repeat(200))).await {
+            Ok(_) => {}
+            Err(SendError::Unavailable(Unavailable::Busy)) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refusal, SendError::Unavailable(Unavailable::Full));
+    let noted = || log.append(Need::Housekeeping, &[NewRecord::new(0x40, 0, &[Part::Bytes(&[0; 32])])]);
+    while noted().is_ok() {
+        let delivery =
+            engine.receive(ReceiveRequest { max: 1, ..request(Duration::ZERO, LONG) }).await.unwrap().remove(0);
+        engine.ack(delivery.receipt).await.unwrap();
+    }
+    machine.pass(61_000);
+    let due = engine.receive(ReceiveRequest { topic: later, ..request(LONG, LONG) }).await.unwrap();
+    assert_eq!(bodies(&due), [("later".to_owned(), 1)]);
 }
 
 #[tokio::test]

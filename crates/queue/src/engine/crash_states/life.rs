@@ -289,6 +289,7 @@ impl Life {
             0 | 1 => {
                 self.ids += 1;
                 message.client_message_id = Some(format!("id {}", self.ids));
+                message.sender = Some("sender".to_owned());
                 self.sent.insert(topic.clone(), message.clone());
             }
             2 if let Some(before) = self.sent.get(&topic) => {

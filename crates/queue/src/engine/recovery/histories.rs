@@ -334,7 +334,7 @@ impl World {
 /// The message of which this is the record or the entry.
 fn message_of(written: &Written) -> Option<Position> {
     match written.kind {
-        kind::MESSAGE | kind::MESSAGE_WITH_MORE => Some(written.name),
+        kind::MESSAGE | kind::MESSAGE_WITH_MORE | kind::MESSAGE_OF_SENDER => Some(written.name),
         kind::ENTRY => decode_entry(&written.payload).ok().map(|(message, _)| message),
         _ => None,
     }
