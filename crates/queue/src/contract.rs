@@ -75,6 +75,8 @@ cases![cases:
     a_receive_takes_at_most_what_it_asked_for,
     a_receive_without_room_hands_out_nothing,
     what_fails_too_often_becomes_a_dead_letter,
+    what_its_consumer_gives_up_becomes_a_dead_letter_at_once,
+    a_group_is_as_it_was_made_last,
     creating_what_exists_changes_nothing,
     what_does_not_exist_is_refused_by_name,
     what_passes_a_limit_is_refused,
@@ -86,6 +88,7 @@ cases![cases:
     of_each_message_group_one_is_out_at_a_time,
     a_message_group_keeps_its_order_over_redelivery,
     a_message_of_a_group_that_fails_too_often_lets_the_next_one_come,
+    a_message_of_a_group_that_is_given_up_lets_the_next_one_come,
     each_consumer_group_has_its_own_order,
     what_is_sent_again_under_its_id_is_stored_once,
     the_same_id_of_two_senders_is_two_messages,
@@ -347,7 +350,7 @@ async fn a_receive_without_room_hands_out_nothing(scene: Scene) {
 
 async fn what_fails_too_often_becomes_a_dead_letter(mut scene: Scene) {
     scene.group = GroupName::parse("short-of-patience").expect("a name");
-    scene.create_group(&scene.group, GroupOptions { attempts_max: 2 }).await;
+    scene.create_group(&scene.group, GroupOptions { attempts_max: 2, ..GroupOptions::default() }).await;
     let message = Message {
         tag: Some("poison".to_owned()),
         properties: vec![("why".to_owned(), "unknown".to_owned())],
@@ -380,6 +383,33 @@ async fn the_same_id_of_two_senders_is_two_messages(scene: Scene) {
     }
     assert_eq!((ids.len(), scene.receive_bodies(3).await.len()), (3, 3));
     scene.expect_nothing().await;
+}
+
+async fn what_its_consumer_gives_up_becomes_a_dead_letter_at_once(mut scene: Scene) {
+    let message = Message { tag: Some("poison".to_owned()), ..text("poison") };
+    scene.send(message.clone()).await;
+    let delivery = scene.receive_one(LONG).await;
+    scene.queue().give_up(delivery.receipt.clone()).await.expect("give_up");
+    for over in [scene.queue().give_up(delivery.receipt.clone()).await, scene.queue().ack(delivery.receipt).await] {
+        assert_eq!(over, Err(AckError::Expired));
+    }
+    assert_eq!(scene.queue().give_up(Receipt::new("none")).await, Err(AckError::Malformed));
+    scene.expect_nothing().await;
+    scene.topic = TopicName::dead_letters_of(&scene.group).expect("a name");
+    let letter = scene.receive_one(LONG).await;
+    assert_eq!((letter.message, letter.attempt), (message, 1));
+    // Its topic is one of the group's, too: nothing goes round.
+    scene.queue().ack(letter.receipt).await.expect("ack");
+    scene.expect_nothing().await;
+}
+
+async fn a_group_is_as_it_was_made_last(scene: Scene) {
+    for options in [GroupOptions { attempts_max: 3, is_fifo: true }, GroupOptions { attempts_max: 4, is_fifo: false }] {
+        scene.create_group(&scene.group, options).await;
+        assert_eq!(scene.queue().group_options(scene.group.clone()).await, Ok(options));
+    }
+    let nobody = GroupName::parse("nobody").expect("a name");
+    assert_eq!(scene.queue().group_options(nobody.clone()).await, Err(AdminError::UnknownGroup(nobody)));
 }
 
 async fn creating_what_exists_changes_nothing(scene: Scene) {
@@ -538,7 +568,7 @@ async fn a_message_group_keeps_its_order_over_redelivery(scene: Scene) {
 
 async fn a_message_of_a_group_that_fails_too_often_lets_the_next_one_come(scene: Scene) {
     let scene = with_groups(scene).await;
-    scene.create_group(&scene.group, GroupOptions { attempts_max: 1 }).await;
+    scene.create_group(&scene.group, GroupOptions { attempts_max: 1, ..GroupOptions::default() }).await;
     let mut came = Vec::new();
     while came.len() < 4 {
         for delivery in scene.receive(scene.request(scene.subject.patience, LONG)).await {
@@ -554,6 +584,20 @@ async fn a_message_of_a_group_that_fails_too_often_lets_the_next_one_come(scene:
         let request = ReceiveRequest { topic: topic.clone(), ..scene.request(scene.subject.patience, LONG) };
         letters += scene.receive(request).await.len();
     }
+}
+
+async fn a_message_of_a_group_that_is_given_up_lets_the_next_one_come(scene: Scene) {
+    let scene = with_groups(scene).await;
+    let mut came = Vec::new();
+    while came.len() < 4 {
+        for delivery in scene.receive(scene.request(scene.subject.patience, LONG)).await {
+            came.push((body(&delivery), delivery.attempt));
+            scene.queue().give_up(delivery.receipt).await.expect("give_up");
+        }
+    }
+    came.retain(|(body, _)| body.starts_with('a'));
+    assert_eq!(came, ["a1", "a2", "a3"].map(|body| (body.to_owned(), 1)));
+    scene.expect_nothing().await;
 }
 
 async fn each_consumer_group_has_its_own_order(mut scene: Scene) {

@@ -111,6 +111,8 @@ pub enum AdminError {
     GroupName(GroupName),
     #[error("topic {0} does not exist")]
     UnknownTopic(TopicName),
+    #[error("group {0} does not exist")]
+    UnknownGroup(GroupName),
     #[error("topic {topic} exists and is of type {is}: a topic keeps its type")]
     OtherType { topic: TopicName, is: TopicType },
     #[error("this queue has no topics of type {0}")]

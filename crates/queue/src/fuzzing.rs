@@ -6,8 +6,8 @@ use commitlog::{Position, ReplayedRecord};
 
 use crate::records::{
     Place, decode_acks, decode_cursor, decode_entry, decode_group, decode_hand_outs, decode_id_seen,
-    decode_index_entry, decode_message, decode_name, decode_topic_id, decode_typed_topic, encode_entry, encode_group,
-    encode_hand_outs, encode_id_seen, encode_message, encode_topic, kind, owns,
+    decode_index_entry, decode_message, decode_name, decode_topic_id, decode_typed_group, decode_typed_topic,
+    encode_entry, encode_group, encode_hand_outs, encode_id_seen, encode_message, encode_topic, kind, owns,
 };
 use crate::{Engine, EngineOptions, TopicType};
 
@@ -38,7 +38,8 @@ fn check(kind: u8, payload: &[u8]) {
             decode_id_seen(kind, payload).map(|(message, stored, id)| encode_id_seen(message, stored, &id).1)
         }
         kind::ENTRY => decode_entry(payload).map(|(message, entry)| encode_entry(message, &entry)),
-        kind::GROUP => decode_group(payload).map(|(options, name)| encode_group(options, name)),
+        kind::GROUP => decode_group(payload).map(|(options, name)| encode_group(options, name).1),
+        kind::TYPED_GROUP => decode_typed_group(payload).map(|(options, name)| encode_group(options, name).1),
         kind::SUBSCRIPTION => decode_topic_id(payload).map(|id| id.0.to_le_bytes().to_vec()),
         kind::MESSAGE | kind::MESSAGE_WITH_MORE | kind::MESSAGE_OF_SENDER => return check_message(kind, payload),
         kind::HAND_OUT => decode_hand_outs(payload).map(|list| encode_hand_outs(list.into_iter())),

@@ -189,11 +189,14 @@ pub struct ReceiveRequest {
 pub struct GroupOptions {
     /// Hand-outs of one message before it moves to the dead-letter topic.
     pub attempts_max: u32,
+    /// Its consumers take the messages of a message group one after the other, and give up themselves what they cannot
+    /// process. The engine hands out in order anyway, wherever messages have a group.
+    pub is_fifo: bool,
 }
 
 impl Default for GroupOptions {
     fn default() -> Self {
-        Self { attempts_max: 16 }
+        Self { attempts_max: 16, is_fifo: false }
     }
 }
 

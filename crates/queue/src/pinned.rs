@@ -10,8 +10,8 @@ use crate::message::{GroupOptions, Message, TopicType};
 use crate::records::{
     EncodedMessage, GroupKey, IndexEntry, Place, RECORD_KINDS, decode_acks, decode_cursor, decode_entry, decode_group,
     decode_hand_outs, decode_id_seen, decode_index_entry, decode_indexed_message, decode_known_id, decode_message,
-    decode_topic_id, decode_typed_topic, encode_entry, encode_group, encode_hand_outs, encode_id_seen,
-    encode_indexed_message, encode_message, encode_topic, kind,
+    decode_topic_id, decode_typed_group, decode_typed_topic, encode_entry, encode_group, encode_hand_outs,
+    encode_id_seen, encode_indexed_message, encode_message, encode_topic, kind,
 };
 
 /// Version 1, stored at 0x0a00, made at 0x0b00, tag `t`, keys `k1` and `k2`, property `n`=`v`, and the body `body`.
@@ -55,9 +55,13 @@ fn a_message_keeps_its_bytes() {
 
 #[test]
 fn groups_subscriptions_hand_outs_and_acknowledgements_keep_their_bytes() {
-    let options = GroupOptions { attempts_max: 16 };
-    assert_eq!(encode_group(options, "group"), b"\x10\0\0\0group");
+    let options = GroupOptions { attempts_max: 16, ..GroupOptions::default() };
+    assert_eq!(encode_group(options, "group"), (kind::GROUP, b"\x10\0\0\0group".to_vec()));
     assert_eq!(decode_group(b"\x10\0\0\0group"), Ok((options, "group")));
+    let options = GroupOptions { is_fifo: true, ..options };
+    assert_eq!(encode_group(options, "group"), (0x30, b"\x01\x10\0\0\0group".to_vec()));
+    assert_eq!(decode_typed_group(b"\x01\x10\0\0\0group"), Ok((options, "group")));
+    assert!(decode_typed_group(b"\x02\x10\0\0\0group").is_err());
     assert_eq!(decode_topic_id(b"\x40\x01\0\0\0\0\0\0").unwrap().0, 0x0140);
     let hand_outs = [(Position(0x0140), 1), (Position(0x0180), 2)];
     let bytes = b"\x40\x01\0\0\0\0\0\0\x01\0\0\0\x80\x01\0\0\0\0\0\0\x02\0\0\0";

@@ -78,6 +78,10 @@ pub trait Queue: Send + Sync {
     /// is returned.
     fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>>;
 
+    /// Moves a message that was handed out to the dead letters of its group, whatever its attempt: the consumer gives it up.
+    /// Durable when it completes, and the hand-out is over then, as after an acknowledgement.
+    fn give_up(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>>;
+
     /// Creates the topic, of type [`TopicType::Normal`], if there is none of that name; durable when it completes. One that
     /// exists is left as it is, whatever its type.
     fn create_topic(&self, topic: TopicName) -> BoxFuture<'_, Result<(), AdminError>>;
@@ -101,6 +105,9 @@ pub trait Queue: Send + Sync {
     /// Creates the group, or changes its options; durable when it completes. A group belongs to a topic from its first
     /// receive there, and starts at the oldest message that the topic still holds.
     fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>>;
+
+    /// Returns how the group is now.
+    fn group_options(&self, group: GroupName) -> BoxFuture<'_, Result<GroupOptions, AdminError>>;
 
     /// Describes the topic at this moment.
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>>;

@@ -25,6 +25,7 @@
 //!       a sender
 //! 0x2f  id seen of    topic id         message position: u64, stored_ms: u64, sender, client id
 //!       a sender
+//! 0x30  typed group   0                type: u8 (1 fifo), attempts_max: u32, name
 //! ```
 //!
 //! An entry is the place in the line of a message that had to wait: from there on hand-outs, acknowledgements and cursors
@@ -76,6 +77,7 @@ pub(crate) mod kind {
     pub(crate) const ID_SEEN: u8 = 0x2d;
     pub(crate) const MESSAGE_OF_SENDER: u8 = 0x2e;
     pub(crate) const ID_SEEN_OF_SENDER: u8 = 0x2f;
+    pub(crate) const TYPED_GROUP: u8 = 0x30;
 }
 
 const MESSAGE_VERSION: u8 = 1;
@@ -106,16 +108,23 @@ pub(crate) fn decode_typed_topic(payload: &[u8]) -> Result<(TopicType, &str), Un
     Ok((topic_type, decode_name(rest)?))
 }
 
-pub(crate) fn encode_group(options: GroupOptions, name: &str) -> Vec<u8> {
-    let mut out = options.attempts_max.to_le_bytes().to_vec();
-    out.extend_from_slice(name.as_bytes());
-    out
+/// Kind and payload.
+pub(crate) fn encode_group(options: GroupOptions, name: &str) -> (u8, Vec<u8>) {
+    let plain = [&options.attempts_max.to_le_bytes(), name.as_bytes()].concat();
+    if options.is_fifo { (kind::TYPED_GROUP, [&[1], &plain[..]].concat()) } else { (kind::GROUP, plain) }
+}
+
+pub(crate) fn decode_typed_group(payload: &[u8]) -> Result<(GroupOptions, &str), Unreadable> {
+    let mut rest = payload;
+    let [1] = take(&mut rest)? else { return Err("a type of group that this program does not know") };
+    let (options, name) = decode_group(rest)?;
+    Ok((GroupOptions { is_fifo: true, ..options }, name))
 }
 
 pub(crate) fn decode_group(payload: &[u8]) -> Result<(GroupOptions, &str), Unreadable> {
     let mut rest = payload;
     let attempts_max = u32::from_le_bytes(take(&mut rest)?);
-    Ok((GroupOptions { attempts_max }, decode_name(rest)?))
+    Ok((GroupOptions { attempts_max, ..GroupOptions::default() }, decode_name(rest)?))
 }
 
 pub(crate) fn decode_name(payload: &[u8]) -> Result<&str, Unreadable> {
@@ -519,6 +528,7 @@ mod tests {
                     prop_assert_eq!(encode_id_seen(message, stored, &id), (kind, bytes.clone()));
                 }
             }
+            let _ = (decode_cursor(&bytes), decode_entry(&bytes), decode_typed_group(&bytes));
             for kind in [kind::INDEXED_MESSAGE, kind::INDEXED_WITH_MORE] {
                 let _ = decode_indexed_message(kind, &bytes);
             }

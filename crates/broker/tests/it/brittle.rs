@@ -93,6 +93,14 @@ impl Queue for Brittle {
         self.engine.create_group(group, options)
     }
 
+    fn group_options(&self, group: GroupName) -> BoxFuture<'_, Result<GroupOptions, AdminError>> {
+        self.engine.group_options(group)
+    }
+
+    fn give_up(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {
+        self.engine.give_up(receipt)
+    }
+
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>> {
         self.engine.describe(topic)
     }

@@ -422,7 +422,9 @@ impl World {
     /// Of the broker's group: how often a message is handed out.
     pub(crate) fn set_attempts_max(&self, attempts_max: u32) {
         let group = GroupName::parse(broker::GROUP).unwrap();
-        self.runtime.block_on(self.queue().create_group(group, GroupOptions { attempts_max })).unwrap();
+        self.runtime
+            .block_on(self.queue().create_group(group, GroupOptions { attempts_max, ..GroupOptions::default() }))
+            .unwrap();
     }
 
     pub(crate) fn create_topic(&self, topic: &str) {

@@ -114,6 +114,14 @@ impl Queue for InterruptibleQueue {
         self.engine.create_group(group, options)
     }
 
+    fn group_options(&self, group: GroupName) -> BoxFuture<'_, Result<GroupOptions, AdminError>> {
+        self.engine.group_options(group)
+    }
+
+    fn give_up(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {
+        self.engine.give_up(receipt)
+    }
+
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>> {
         self.engine.describe(topic)
     }
@@ -312,7 +320,7 @@ impl World {
     /// Of the service's group: how often a message is handed out.
     pub(crate) async fn set_attempts_max(&self, attempts_max: u32) {
         let group = GroupName::parse(signalling::topics::MEETING_GROUP).unwrap();
-        self.engine.create_group(group, GroupOptions { attempts_max }).await.unwrap();
+        self.engine.create_group(group, GroupOptions { attempts_max, ..GroupOptions::default() }).await.unwrap();
     }
 
     /// Requests that the service has received and not acknowledged.

@@ -48,7 +48,8 @@ impl Core {
             }
             Defined::Group(id) => {
                 let group = self.group_by_id.get(&id)?;
-                (kind::GROUP, 0, encode_group(group.options, group.name.as_str()))
+                let (kind, payload) = encode_group(group.options, group.name.as_str());
+                (kind, 0, payload)
             }
             Defined::Subscription(id) => {
                 let subscription = self.subscription_by_id.get(&id)?;

@@ -66,7 +66,11 @@ fn any_step() -> impl Strategy<Value = Step> {
 fn core() -> Core {
     let mut core = Core::default();
     core.add_topic(TOPIC, TopicName::parse("topic").unwrap(), TopicType::Fifo);
-    core.set_group(GROUP, GroupName::parse("group").unwrap(), GroupOptions { attempts_max: u32::MAX });
+    core.set_group(
+        GROUP,
+        GroupName::parse("group").unwrap(),
+        GroupOptions { attempts_max: u32::MAX, ..GroupOptions::default() },
+    );
     core.subscribe(SUBSCRIPTION, GROUP, TOPIC);
     core
 }

@@ -188,6 +188,19 @@ impl Core {
         Some(SubscriptionInfo { topic, group: group.name.clone(), attempts_max, is_fifo })
     }
 
+    /// What was handed out under this serial, if it is still handed out under it.
+    pub(crate) fn hand_out(
+        &self,
+        id: SubscriptionId,
+        position: Position,
+        serial: u64,
+    ) -> Option<(SubscriptionInfo, HandOut)> {
+        let subscription = self.subscription_by_id.get(&id)?;
+        let out = subscription.progress.hand_out(position, serial)?;
+        let message = self.topic_by_id.get(&subscription.topic)?.messages.message_at(position);
+        Some((self.subscription_info(id)?, HandOut { message, ..out }))
+    }
+
     pub(crate) fn message_count(&self, topic: TopicId) -> usize {
         self.topic_by_id.get(&topic).map_or(0, |topic| topic.messages.len() + topic.waiting.len())
     }

@@ -320,6 +320,13 @@ impl Progress {
         Ok(self.hide(position, group, attempt, now.after(invisible)).serial)
     }
 
+    /// What is invisible under this serial; its message by its place in the line.
+    pub(crate) fn hand_out(&self, position: Position, serial: u64) -> Option<HandOut> {
+        let HandedOut { attempt, visibility, .. } = self.handed_out.get(&position)?;
+        let is_out = matches!(visibility, Visibility::Invisible { serial: current, .. } if *current == serial);
+        is_out.then_some(HandOut { position, message: position, attempt: *attempt, serial, is_new: false })
+    }
+
     fn invisible_until(&self, position: Position, serial: u64, now: Now) -> Result<Now, Expired> {
         match self.handed_out.get(&position).map(|entry| entry.visibility) {
             Some(Visibility::Invisible { serial: current, until }) if current == serial && until > now => Ok(until),

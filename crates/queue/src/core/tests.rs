@@ -23,7 +23,11 @@ fn at(seconds: u64) -> Now {
 fn core() -> Core {
     let mut core = Core::default();
     core.add_topic(TOPIC, TopicName::parse("topic").unwrap(), TopicType::Normal);
-    core.set_group(GROUP, GroupName::parse("group").unwrap(), GroupOptions { attempts_max: 3 });
+    core.set_group(
+        GROUP,
+        GroupName::parse("group").unwrap(),
+        GroupOptions { attempts_max: 3, ..GroupOptions::default() },
+    );
     core.subscribe(SUBSCRIPTION, GROUP, TOPIC);
     core
 }

@@ -9,7 +9,7 @@ use crate::ids::{GroupId, TopicId};
 use crate::limits::{GROUPS_MAX, TOPICS_MAX};
 use crate::message::{GroupOptions, TopicDescription, TopicType};
 use crate::names::{GroupName, TopicName};
-use crate::records::{encode_group, encode_topic, kind};
+use crate::records::{encode_group, encode_topic};
 
 impl Inner {
     pub(super) async fn create_topic(&self, name: TopicName) -> Result<(), AdminError> {
@@ -63,9 +63,9 @@ impl Inner {
         if known.is_none() && state.core.group_count() >= GROUPS_MAX {
             return Err(AdminError::TooMany { what: "groups", max: GROUPS_MAX });
         }
-        let payload = encode_group(options, name.as_str());
+        let (kind, payload) = encode_group(options, name.as_str());
         let payload = [Part::Bytes(&payload)];
-        let record = NewRecord::new(kind::GROUP, 0, &payload);
+        let record = NewRecord::new(kind, 0, &payload);
         let appended = state.append(&self.log, Need::Normal, &[record])?;
         state.core.set_group(GroupId::from(appended.positions[0]), name.clone(), options);
         Ok(state.answer_when_durable(appended.end))
@@ -76,6 +76,12 @@ impl Inner {
         let id = state.core.topic_id(topic);
         let topic_type = id.and_then(|id| state.core.topic_type(id));
         topic_type.ok_or_else(|| AdminError::UnknownTopic(topic.clone()))
+    }
+
+    pub(super) fn group_options(&self, name: &GroupName) -> Result<GroupOptions, AdminError> {
+        let state = self.state();
+        let options = state.core.group_id(name).and_then(|id| state.core.group_options(id));
+        options.ok_or_else(|| AdminError::UnknownGroup(name.clone()))
     }
 
     pub(super) fn describe(&self, topic: &TopicName) -> Result<TopicDescription, AdminError> {

@@ -57,6 +57,8 @@ struct Lived {
     ordered: usize,
     /// Messages that were sent again under their ids.
     sent_again: usize,
+    /// Messages that a consumer gave up before their attempts were over.
+    given_up: usize,
 }
 
 impl Recorded {
@@ -145,9 +147,19 @@ impl Recorded {
 impl Lived {
     /// Whether of everything enough has happened.
     fn is_varied(&self) -> bool {
-        let Self { reclaimed, dead_letters, tried_again, atomic_acks, delayed, recalled, ordered, sent_again } = *self;
+        let Self {
+            reclaimed,
+            dead_letters,
+            tried_again,
+            atomic_acks,
+            delayed,
+            recalled,
+            ordered,
+            sent_again,
+            given_up,
+        } = *self;
         reclaimed > 5
-            && [dead_letters, atomic_acks, recalled, sent_again].iter().all(|count| *count > 5)
+            && [dead_letters, atomic_acks, recalled, sent_again, given_up].iter().all(|count| *count > 5)
             && [tried_again, delayed, ordered].iter().all(|count| *count > 20)
     }
 }
@@ -162,6 +174,7 @@ impl AddAssign for Lived {
         self.recalled += other.recalled;
         self.ordered += other.ordered;
         self.sent_again += other.sent_again;
+        self.given_up += other.given_up;
     }
 }
 
@@ -181,11 +194,12 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_groups_had() {
         eprintln!("life {seed}: {} of {states_min} crash states, {} s", sum.states, began.elapsed().as_secs());
     }
     let CheckedStates { states, exact, of_snapshots } = sum;
-    let Lived { reclaimed, dead_letters, tried_again, atomic_acks, delayed, recalled, ordered, sent_again } = lived;
+    let Lived { reclaimed, dead_letters, tried_again, atomic_acks, delayed, recalled, ordered, sent_again, given_up } =
+        lived;
     println!(
         "found: {states} crash states of groups, none illegal: {exact} exactly as after a step, {of_snapshots} begun with a \
          snapshot; {reclaimed} segments were given back, {tried_again} messages were tried again, {dead_letters} came to the \
-         dead letters, {atomic_acks} were acknowledged with a record of another part, {delayed} were handed out after their time, {recalled} recalled, {ordered} in the order of their groups, {sent_again} sent again under their ids"
+         dead letters, {atomic_acks} were acknowledged with a record of another part, {delayed} were handed out after their time, {recalled} recalled, {ordered} in the order of their groups, {sent_again} sent again under their ids, {given_up} given up"
     );
     assert!(exact > states / 2 && of_snapshots > states / 50, "{sum:?}");
 }

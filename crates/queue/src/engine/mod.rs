@@ -138,6 +138,10 @@ impl Queue for Engine {
         Box::pin(async move { self.inner.change_invisible(&receipt, invisible) })
     }
 
+    fn give_up(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {
+        Box::pin(async move { self.inner.give_up(&receipt).await })
+    }
+
     fn create_topic(&self, topic: TopicName) -> BoxFuture<'_, Result<(), AdminError>> {
         Box::pin(self.inner.create_topic(topic))
     }
@@ -152,6 +156,10 @@ impl Queue for Engine {
 
     fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>> {
         Box::pin(self.inner.create_group(group, options))
+    }
+
+    fn group_options(&self, group: GroupName) -> BoxFuture<'_, Result<GroupOptions, AdminError>> {
+        Box::pin(async move { self.inner.group_options(&group) })
     }
 
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>> {

@@ -18,7 +18,7 @@ use crate::names::{GroupName, TopicName};
 use crate::records::{
     IndexEntry, Place, Unreadable, decode_acks, decode_cursor, decode_entry, decode_group, decode_hand_outs,
     decode_id_seen, decode_index_entry, decode_indexed_message, decode_known_id, decode_name, decode_topic_id,
-    decode_typed_topic, kind, owns,
+    decode_typed_group, decode_typed_topic, kind, owns,
 };
 
 /// An engine that takes the log's records and does not serve yet. Each record says what is, not what changes: a stretch
@@ -79,8 +79,9 @@ impl Recovery {
                 let name = TopicName::parse(name).map_err(|_| NO_NAME)?;
                 self.apply_topic(position.into(), name, topic_type, is_carried);
             }
-            kind::GROUP => {
-                let (options, name) = decode_group(payload)?;
+            kind::GROUP | kind::TYPED_GROUP => {
+                let is_typed = kind == kind::TYPED_GROUP;
+                let (options, name) = if is_typed { decode_typed_group(payload)? } else { decode_group(payload)? };
                 self.core.set_group(position.into(), GroupName::parse(name).map_err(|_| NO_NAME)?, options);
             }
             kind::SUBSCRIPTION => self.apply_subscription(position.into(), GroupId(owner), decode_topic_id(payload)?),
@@ -280,7 +281,7 @@ mod tests {
     type Written = (u8, u64, u64, Vec<u8>);
 
     fn definitions() -> Vec<Written> {
-        let group = |name| encode_group(GroupOptions { attempts_max: 1000 }, name);
+        let group = |name| encode_group(GroupOptions { attempts_max: 1000, ..GroupOptions::default() }, name).1;
         let topic = TOPIC.to_le_bytes().to_vec();
         vec![
             (kind::TOPIC, 0, TOPIC, b"topic".to_vec()),
@@ -415,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_group_has_its_first_id_and_its_last_options_whatever_is_applied_first() {
-        let with = |attempts_max| encode_group(GroupOptions { attempts_max }, "one");
+        let with = |attempts_max| encode_group(GroupOptions { attempts_max, ..GroupOptions::default() }, "one").1;
         let mut records =
             vec![(kind::GROUP, 0, GROUPS[0], with(1)), (kind::GROUP, 0, 512, with(2)), (kind::GROUP, 0, 576, with(3))];
         for _ in 0..records.len() {
@@ -425,7 +426,10 @@ mod tests {
                 apply(&mut recovery, &order);
                 let id = recovery.core.group_id(&GroupName::parse("one").unwrap());
                 assert_eq!(id, Some(GroupId(GROUPS[0])));
-                assert_eq!(recovery.core.group_options(GroupId(GROUPS[0])), Some(GroupOptions { attempts_max: 3 }));
+                assert_eq!(
+                    recovery.core.group_options(GroupId(GROUPS[0])),
+                    Some(GroupOptions { attempts_max: 3, ..GroupOptions::default() })
+                );
                 assert_eq!(recovery.core.group_count(), 1);
             }
         }

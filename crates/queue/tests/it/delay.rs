@@ -30,7 +30,7 @@ impl Later {
         let clock = machine.clock(None);
         let (log, engine) = start(&storage, options.clone(), &clock);
         engine.create_topic_of(topic(), TopicType::Delay).await.unwrap();
-        engine.create_group(group(), GroupOptions { attempts_max: 2 }).await.unwrap();
+        engine.create_group(group(), GroupOptions { attempts_max: 2, ..GroupOptions::default() }).await.unwrap();
         Self { machine, clock, storage, options, log, engine }
     }
 

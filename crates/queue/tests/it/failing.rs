@@ -154,7 +154,7 @@ fn damage(world: &World) {
 /// The group has had the message as often as it may.
 async fn world_with_dead_message() -> World {
     let world = World::new().await;
-    world.engine.create_group(group(), GroupOptions { attempts_max: 1 }).await.unwrap();
+    world.engine.create_group(group(), GroupOptions { attempts_max: 1, ..GroupOptions::default() }).await.unwrap();
     world.send("damaged").await;
     assert_eq!(world.receive(Duration::ZERO, SHORT).await.len(), 1);
     tokio::time::sleep(SHORT).await;

@@ -68,7 +68,7 @@ async fn a_hand_out_is_counted_over_every_kind_of_stop() {
 #[tokio::test]
 async fn a_message_that_always_kills_its_consumer_ends_among_the_dead_letters() {
     let mut world = World::new().await;
-    world.engine.create_group(group(), GroupOptions { attempts_max: 3 }).await.unwrap();
+    world.engine.create_group(group(), GroupOptions { attempts_max: 3, ..GroupOptions::default() }).await.unwrap();
     world.send("killer").await;
     for attempt in 1..=3 {
         assert_eq!(bodies(&world.receive_due().await), [("killer".to_owned(), attempt)]);
@@ -267,7 +267,7 @@ fn is_written(world: &World, text: &[u8]) -> bool {
 #[tokio::test]
 async fn groups_their_options_and_their_places_survive() {
     let mut world = World::new().await;
-    world.engine.create_group(group(), GroupOptions { attempts_max: 1 }).await.unwrap();
+    world.engine.create_group(group(), GroupOptions { attempts_max: 1, ..GroupOptions::default() }).await.unwrap();
     world.send("one").await;
     world.receive_due().await;
     world.send("two").await;

@@ -417,7 +417,10 @@ async fn live(days: u64, messages_per_hour: usize, fault: Fault) -> Soak {
         Consumer::new("away", "events", Habit::Away),
     ];
     for group in consumers.iter().map(|consumer| consumer.group).chain(["undertaker"]) {
-        soak.engine.create_group(group_name(group), GroupOptions { attempts_max: ATTEMPTS_MAX }).await.unwrap();
+        soak.engine
+            .create_group(group_name(group), GroupOptions { attempts_max: ATTEMPTS_MAX, ..GroupOptions::default() })
+            .await
+            .unwrap();
     }
     for consumer in &consumers {
         // From its first receive on a group has what is sent.

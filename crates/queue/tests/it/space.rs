@@ -33,7 +33,11 @@ pub(crate) async fn work_until_log_begins_at(world: &World, segment: u64) {
 #[tokio::test]
 async fn what_a_group_never_receives_is_carried_while_the_space_of_all_else_comes_back() {
     let mut world = World::with(owned()).await;
-    world.engine.create_group(group_name("idle"), GroupOptions { attempts_max: 7 }).await.unwrap();
+    world
+        .engine
+        .create_group(group_name("idle"), GroupOptions { attempts_max: 7, ..GroupOptions::default() })
+        .await
+        .unwrap();
     world.engine.receive(by("idle")).await.unwrap();
     for n in 0..20 {
         world.send(&n.to_string()).await;
@@ -57,7 +61,11 @@ async fn what_a_group_never_receives_is_carried_while_the_space_of_all_else_come
 async fn hand_outs_and_what_a_group_has_consumed_outlive_the_segments_that_said_so() {
     let mut world = World::with(owned()).await;
     for group in ["one", "two"] {
-        world.engine.create_group(group_name(group), GroupOptions { attempts_max: 9 }).await.unwrap();
+        world
+            .engine
+            .create_group(group_name(group), GroupOptions { attempts_max: 9, ..GroupOptions::default() })
+            .await
+            .unwrap();
         world.engine.receive(by(group)).await.unwrap();
     }
     for n in 0..6 {
@@ -115,7 +123,11 @@ fn damage_first_segment(world: &World, text: &str) {
 /// An idle group to which three messages wait.
 async fn world_with_three_messages() -> World {
     let world = World::with(owned()).await;
-    world.engine.create_group(group_name("idle"), GroupOptions { attempts_max: 7 }).await.unwrap();
+    world
+        .engine
+        .create_group(group_name("idle"), GroupOptions { attempts_max: 7, ..GroupOptions::default() })
+        .await
+        .unwrap();
     world.engine.receive(by("idle")).await.unwrap();
     for body in ["before", "damaged", "after"] {
         world.send(body).await;

@@ -87,7 +87,7 @@ async fn run(options: Options) -> Trace {
     let is_sound = options.fault == Fault::None;
     let world = World::with(options).await;
     for (group, name) in GROUPS.iter().enumerate() {
-        let options = GroupOptions { attempts_max: ATTEMPTS_MAX };
+        let options = GroupOptions { attempts_max: ATTEMPTS_MAX, ..GroupOptions::default() };
         world.engine.create_group(group_name(name), options).await.unwrap();
         world.engine.receive(request(group)).await.unwrap();
     }

@@ -173,7 +173,8 @@ impl Life {
             15..21 => self.send_delayed(),
             21..22 => self.recall(),
             22..42 => self.receive(n),
-            42..69 => self.ack(),
+            42..66 => self.ack(),
+            66..69 => self.give_up(),
             69..72 => self.hold(),
             72..83 => self.decide(),
             83..86 => self.hide_for_longer(),
@@ -346,6 +347,14 @@ impl Life {
         let _ = begin(self.engine.ack(delivery.receipt));
     }
 
+    fn give_up(&mut self) {
+        let Some(delivery) = self.take_open() else { return };
+        // Its time may be over.
+        if begin(self.engine.give_up(delivery.receipt)).is_pending() {
+            self.lived.given_up += 1;
+        }
+    }
+
     fn take_open(&mut self) -> Option<Delivery> {
         // The newer ones are more likely to have time left.
         let nth = self.random.below(self.open.len().min(8));
@@ -417,9 +426,9 @@ impl Life {
     }
 
     fn set_options(&mut self, group: &str) {
-        let attempts_max = 1 + u32::try_from(self.random.below(3)).unwrap();
+        let (attempts_max, is_fifo) = (1 + u32::try_from(self.random.below(3)).unwrap(), self.random.below(2) == 0);
         // The log may be busy with its next segment: nothing has changed then.
-        let _ = begin(self.engine.create_group(group_name(group), GroupOptions { attempts_max }));
+        let _ = begin(self.engine.create_group(group_name(group), GroupOptions { attempts_max, is_fifo }));
     }
 }
 

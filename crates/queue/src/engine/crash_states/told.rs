@@ -9,6 +9,7 @@ use super::super::state::Unsettled;
 use super::life::{GROUPS, dead_letters_of, group_name, topics};
 use crate::core::{Core, TopicPart};
 use crate::ids::{SubscriptionId, TopicId};
+use crate::message::GroupOptions;
 use crate::names::TopicName;
 
 const ALL: Range<Position> = Position(0)..Position(u64::MAX);
@@ -31,8 +32,7 @@ pub(super) fn recent_ids(core: &Core) -> RecentIds {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
-    /// The most hand-outs of a message, by group.
-    attempts_max: BTreeMap<&'static str, u32>,
+    options: BTreeMap<&'static str, GroupOptions>,
     topics: BTreeMap<TopicName, ToldTopic>,
 }
 
@@ -52,14 +52,14 @@ impl Told {
     pub(super) fn of(core: &Core, unsettled: &[Unsettled], held: &Held) -> Self {
         let options = |group: &&'static str| {
             let id = core.group_id(&group_name(group))?;
-            Some((*group, core.group_options(id)?.attempts_max))
+            Some((*group, core.group_options(id)?))
         };
         let topic = |name: TopicName| {
             let id = core.topic_id(&name)?;
             Some((name, ToldTopic::of(core, id, unsettled, held)))
         };
         let topics = topics().into_iter().filter_map(topic).collect();
-        Self { attempts_max: GROUPS.iter().filter_map(options).collect(), topics }
+        Self { options: GROUPS.iter().filter_map(options).collect(), topics }
     }
 
     pub(super) fn messages(&self) -> impl Iterator<Item = Position> + '_ {
@@ -68,10 +68,11 @@ impl Told {
 
     /// Whether some of the units of one step are there.
     pub(super) fn is_between(&self, before: &Self, after: &Self) -> bool {
-        let is_one =
-            |group: &str, max: &u32| [before, after].iter().any(|told| told.attempts_max.get(group) == Some(max));
-        let groups_are = self.attempts_max.iter().all(|(group, max)| is_one(group, max))
-            && before.attempts_max.keys().all(|group| self.attempts_max.contains_key(group));
+        let is_one = |group: &str, options: &GroupOptions| {
+            [before, after].iter().any(|told| told.options.get(group) == Some(options))
+        };
+        let groups_are = self.options.iter().all(|(group, options)| is_one(group, options))
+            && before.options.keys().all(|group| self.options.contains_key(group));
         let none = ToldTopic::default();
         let topics_are = self.topics.iter().all(|(name, topic)| {
             let was = before.topics.get(name).unwrap_or(&none);

@@ -206,7 +206,11 @@ impl World {
     fn add_group(&mut self) {
         if self.subscriptions.len() < 4 {
             let name = format!("group{}", self.subscriptions.len());
-            let group = self.append(kind::GROUP, 0, encode_group(GroupOptions { attempts_max: 1000 }, &name));
+            let group = self.append(
+                kind::GROUP,
+                0,
+                encode_group(GroupOptions { attempts_max: 1000, ..GroupOptions::default() }, &name).1,
+            );
             let id = self.append(kind::SUBSCRIPTION, group.0, TOPIC.0.to_le_bytes().to_vec());
             self.subscriptions.push((group.into(), id.into()));
         }
@@ -214,8 +218,9 @@ impl World {
 
     fn set_options(&mut self, group: usize) {
         if group < self.subscriptions.len() {
-            let options = GroupOptions { attempts_max: 1000 + u32::try_from(self.next).unwrap() };
-            self.append(kind::GROUP, 0, encode_group(options, &format!("group{group}")));
+            let options =
+                GroupOptions { attempts_max: 1000 + u32::try_from(self.next).unwrap(), ..GroupOptions::default() };
+            self.append(kind::GROUP, 0, encode_group(options, &format!("group{group}")).1);
         }
     }
 
