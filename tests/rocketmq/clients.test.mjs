@@ -13,7 +13,8 @@ const open = [];
 const silent = Object.fromEntries(["debug", "info", "warn", "error", "close"].map((level) => [level, () => {}]));
 
 before(async () => {
-  server = await Server.start(['queue.topics=["orders","pushed","shared","later:delay"]', 'queue.groups=["shop","audit","push"]']);
+  const topics = 'queue.topics=["orders","pushed","shared","later:delay","steps:fifo","line:fifo"]';
+  server = await Server.start([topics, 'queue.groups=["shop","audit","push","line:fifo"]']);
 });
 
 after(async () => {
@@ -93,6 +94,46 @@ test("a push consumer gets again what it could not process", async () => {
   await (await producer("pushed")).send({ topic: "pushed", body: Buffer.from("one") });
   await twice;
   assert.deepEqual(seen, [["one", 1], ["one", 2]]);
+});
+
+/** Each to the message group of its first letter. */
+async function sendAll(topic, bodies) {
+  const sender = await producer(topic);
+  for (const body of bodies) await sender.send({ topic, messageGroup: body[0], body: Buffer.from(body) });
+}
+
+test("messages of a group come in their order, also again", async () => {
+  const shop = await consumer("shop", "steps");
+  await sendAll("steps", ["a1", "a2", "b1"]);
+  const came = async () => (await shop.receive(16, 10_000)).map((got) => [got, `${got.body} ${got.deliveryAttempt}`]);
+  const first = await came();
+  assert.deepEqual(first.map(([, text]) => text), ["a1 1", "b1 1"]);
+  assert.equal(first[0][0].messageGroup, "a");
+  await shop.ack(first[1][0]);
+  await shop.changeInvisibleDuration(first[0][0], 0);
+  for (const expected of ["a1 2", "a2 1"]) {
+    const [[got, text]] = await came();
+    assert.equal(text, expected);
+    await shop.ack(got);
+  }
+});
+
+test("a push consumer processes a message again before the next one of its group", async () => {
+  const seen = [];
+  const all = new Promise((done) => {
+    const messageListener = {
+      async consume({ body }) {
+        seen.push(body.toString());
+        if (seen.length === 4) done();
+        return seen.length === 1 ? ConsumeResult.FAILURE : ConsumeResult.SUCCESS;
+      },
+    };
+    const subscriptions = new Map([["line", "*"]]);
+    started(new PushConsumer(options({ consumerGroup: "line", subscriptions, messageListener })));
+  });
+  await sendAll("line", ["a1", "a2", "a3"]);
+  await all;
+  assert.deepEqual(seen, ["a1", "a1", "a2", "a3"]);
 });
 
 test("a forged terminal and a wrong secret are refused", async () => {

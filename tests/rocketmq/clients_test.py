@@ -41,8 +41,10 @@ WAIT_S = 30
 CODE = of.Code
 
 
-def message(topic, body=b"hello", **properties):
+def message(topic, body=b"hello", group=None, **properties):
     made = Message()
+    if group:
+        made.message_group = group
     made.topic, made.body = topic, body
     for name, value in properties.items():
         made.add_property(name, value)
@@ -65,7 +67,8 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.server = Server()
-        self.server.settings = {"queue.topics": '["orders","bills","later:delay"]', "queue.groups": '["shop","audit"]'} | self.SETTINGS
+        names = {"queue.topics": '["orders","bills","later:delay","steps:fifo"]', "queue.groups": '["shop","audit","line:fifo"]'}
+        self.server.settings = names | self.SETTINGS
         self.server.start()
         self.addCleanup(self.server.stop)
         with open(os.path.join(self.server.data, "access-key")) as file:
@@ -249,6 +252,95 @@ class Clients(Case):
             self.assertEqual(raw.send([raw.message("orders")]).status.code, CODE.OK)
 
 
+class Fifo(Case):
+    def send(self, *bodies):
+        """Each to the message group of its first letter."""
+        producer = self.producer("steps")
+        for body in bodies:
+            producer.send(message("steps", body.encode(), group=body[0]))
+
+    def taken(self, consumer):
+        """What comes to a consumer that takes one after the other."""
+        (got,) = self.received(consumer)
+        return bytes(got.body).decode(), got.delivery_attempt, got
+
+    def test_messages_of_a_group_come_in_their_order_over_redelivery_and_a_kill(self):
+        self.send("a1", "a2", "b1", "a3")
+        consumer = self.consumer("line", "steps")
+        first = self.received(consumer, 2)
+        self.assertEqual([(bytes(got.body), got.message_group) for got in first], [(b"a1", "a"), (b"b1", "b")])
+        # All that follows waits for these.
+        self.assertEqual(self.consumer("line", "steps").receive(32, 10), [])
+        consumer.ack(first[1])
+        consumer.change_invisible_duration(first[0], 0)
+        self.assertEqual(self.taken(consumer)[:2], ("a1", 2))
+        self.server.kill()
+        self.server.start()
+        for body, attempt in (("a1", 3), ("a2", 1), ("a3", 1)):
+            *came, got = self.taken(consumer)
+            self.assertEqual(came, [body, attempt])
+            consumer.ack(got)
+        self.assertEqual(consumer.receive(32, 10), [])
+
+    def test_a_push_consumer_processes_a_message_again_before_the_next_one_of_its_group(self):
+        processed = queue.Queue()
+
+        class FailsOnce(MessageListener):
+            def consume(self, message):
+                results = [ConsumeResult.FAILURE, ConsumeResult.SUCCESS]
+                result = results[min(self.count, 1)]
+                self.count += 1
+                processed.put(bytes(message.body))
+                return result
+
+            count = 0
+
+        self.started(PushConsumer(self.configuration(), "line", FailsOnce(), {"steps": FilterExpression()}))
+        self.send("a1", "a2", "a3")
+        came = [processed.get(timeout=WAIT_S) for _ in range(4)]
+        self.assertEqual(came, [b"a1", b"a1", b"a2", b"a3"])
+
+    def test_what_a_consumer_gives_up_is_among_the_dead_letters_and_the_next_one_comes(self):
+        self.send("a1", "a2")
+        raw = self.enterContext(Raw.opened(self))
+        of_line = {"group": "line", "topic": "steps"}
+        (first,) = raw.received(**of_line)
+        self.assertEqual(first.message_type, of.MessageType.FIFO)
+        # For another group it is no receipt; nothing happens.
+        self.assertEqual(raw.give_up(first.receipt_handle, "shop", "steps").status.code, CODE.OK)
+        self.assertEqual(raw.received(**of_line, poll_s=5), [])
+        self.assertEqual(raw.give_up(first.receipt_handle, **of_line).status.code, CODE.OK)
+        (second,) = raw.received(**of_line)
+        self.assertEqual(second.message_group, "a")
+        self.assertEqual(raw.ack(first.receipt_handle, **of_line).status.code, CODE.INVALID_RECEIPT_HANDLE)
+        (letter,) = raw.received(group="audit", topic="%DLQ%line")
+        self.assertEqual(letter.message_id, first.message_id)
+        # Clients ask again for ever what is refused.
+        self.assertEqual(raw.give_up(first.receipt_handle, **of_line).status.code, CODE.OK)
+        self.server.kill()
+        self.server.start()
+        with Raw.opened(self) as raw:
+            self.assertEqual(raw.give_up(second.receipt_handle, **of_line).status.code, CODE.OK)
+            (again,) = raw.received(**of_line)
+            self.assertEqual((again.message_id, again.delivery_attempt), (second.message_id, 2))
+            self.assertEqual(raw.give_up("garbage", **of_line).status.code, CODE.INVALID_RECEIPT_HANDLE)
+
+    def test_clients_are_told_which_groups_and_topics_are_fifo(self):
+        raw = self.enterContext(Raw.opened(self))
+        for group, is_fifo, assigned in (("line", True, 0), ("shop", False, -1), ("nobody", False, -1)):
+            subscription = of.Subscription(group=of.Resource(name=group))
+            settings = of.Settings(client_type=of.ClientType.PUSH_CONSUMER, subscription=subscription)
+            command = wire.TelemetryCommand(settings=settings)
+            (answer,) = raw.stub.Telemetry(iter([command]), metadata=raw.metadata())
+            self.assertEqual(answer.settings.subscription.fifo, is_fifo, group)
+            asked = wire.QueryAssignmentRequest(topic=of.Resource(name="steps"), group=of.Resource(name=group))
+            asked.endpoints.addresses.add(host="127.0.0.1", port=1)
+            (assignment,) = raw.stub.QueryAssignment(asked, metadata=raw.metadata()).assignments
+            self.assertEqual(assignment.message_queue.id, assigned, group)
+        (found,) = raw.route("steps").message_queues
+        self.assertEqual(list(found.accept_message_types), [of.MessageType.FIFO])
+
+
 class Bridge(Case):
     def test_a_service_sees_who_has_published_and_reaches_a_terminal(self):
         alice = self.server.register("alice", "phone")
@@ -396,6 +488,7 @@ class Limits(Case):
         fifo.system_properties.message_group = "one"
         self.assertEqual(self.sent(fifo), CODE.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE)
         self.assertEqual(self.sent(raw.message("later")), CODE.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE)
+        self.assertEqual(self.sent(raw.message("steps")), CODE.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE)
         nameless = raw.message("orders")
         nameless.system_properties.message_id = ""
         self.assertEqual(self.sent(nameless), CODE.ILLEGAL_MESSAGE_ID)
@@ -473,7 +566,6 @@ class Limits(Case):
             self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
         for call, asked in (
             (stub.EndTransaction, wire.EndTransactionRequest()),
-            (stub.ForwardMessageToDeadLetterQueue, wire.ForwardMessageToDeadLetterQueueRequest()),
         ):
             self.assertEqual(call(asked, metadata=metadata).status.code, CODE.NOT_IMPLEMENTED)
 
@@ -582,6 +674,11 @@ class Raw:
     def received(self, **options):
         """The system properties of what has come."""
         return [answer.message.system_properties for answer in self.receive(**options) if answer.HasField("message")]
+
+    def give_up(self, handle, group="shop", topic="orders"):
+        asked = wire.ForwardMessageToDeadLetterQueueRequest(receipt_handle=handle, message_id="x")
+        asked.group.name, asked.topic.name = group, topic
+        return self.stub.ForwardMessageToDeadLetterQueue(asked, metadata=self.metadata())
 
     def ack(self, handle, group="shop", topic="orders"):
         asked = wire.AckMessageRequest(group=of.Resource(name=group), topic=of.Resource(name=topic))

@@ -14,9 +14,12 @@ PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "go")
 
 @unittest.skipUnless(shutil.which("go"), "Go is not installed")
 class Go(Case):
-    SETTINGS = {"queue.topics": '["orders","pushed","later:delay"]', "queue.groups": '["shop","push"]'}
+    SETTINGS = {
+        "queue.topics": '["orders","pushed","later:delay","steps:fifo","line:fifo"]',
+        "queue.groups": '["shop","push","line:fifo"]',
+    }
 
-    def test_the_client_for_go_sends_receives_delays_and_is_refused(self):
+    def test_the_client_for_go_sends_receives_delays_keeps_order_and_is_refused(self):
         with tempfile.TemporaryDirectory(prefix="convoke-go-") as folder:
             program = os.path.join(folder, "client")
             # Where what was built and fetched before is; the other tests have set another one.
@@ -26,4 +29,5 @@ class Go(Case):
             own = {"QUEUE": f"127.0.0.1:{self.server.queue}", "KEY_ID": key_id, "SECRET": secret, "HOME": folder}
             done = subprocess.run([program], env=os.environ | own, capture_output=True, text=True)
         said = [line for line in done.stdout.splitlines() if line.endswith(": ok") or line.startswith("failed")]
-        self.assertEqual(said, ["simple consumer: ok", "delay and recall: ok", "push consumer: ok", "refusal: ok"], done)
+        parts = ["simple consumer", "delay and recall", "push consumer", "order", "push consumer in order", "refusal"]
+        self.assertEqual(said, [f"{part}: ok" for part in parts], done)

@@ -17,9 +17,12 @@ LIBRARIES = os.path.join(ROOT, "build", "java")
 
 @unittest.skipUnless(shutil.which("javac") and shutil.which("mvn"), "Java and Maven are not installed")
 class Java(Case):
-    SETTINGS = {"queue.topics": '["orders","pushed","later:delay"]', "queue.groups": '["shop","push"]'}
+    SETTINGS = {
+        "queue.topics": '["orders","pushed","later:delay","steps:fifo","line:fifo"]',
+        "queue.groups": '["shop","push","line:fifo"]',
+    }
 
-    def test_the_client_for_java_sends_receives_delays_and_is_refused(self):
+    def test_the_client_for_java_sends_receives_delays_keeps_order_and_is_refused(self):
         # The other tests have set another one.
         home = os.environ | {"HOME": pwd.getpwuid(os.getuid()).pw_dir}
         copy = ["mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies", f"-DoutputDirectory={LIBRARIES}"]
@@ -32,4 +35,5 @@ class Java(Case):
             command = ["java", f"-Duser.home={folder}", "-cp", path, "Client"]
             done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True)
         said = [line for line in done.stdout.splitlines() if line.endswith(": ok") or line.startswith("failed")]
-        self.assertEqual(said, ["simple consumer: ok", "delay and recall: ok", "push consumer: ok", "refusal: ok"], done)
+        parts = ["simple consumer", "delay and recall", "push consumer", "order", "push consumer in order", "refusal"]
+        self.assertEqual(said, [f"{part}: ok" for part in parts], done)

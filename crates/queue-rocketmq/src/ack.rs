@@ -1,15 +1,16 @@
-//! Acknowledgements, and changes of the invisible time.
+//! Acknowledgements, messages that a consumer gives up, and changes of the invisible time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use queue::{AckError, GroupName, Receipt, TopicName, Unavailable};
+use queue::{AckError, GroupName, TopicName, Unavailable};
 use rocketmq_proto as wire;
 use rocketmq_proto::{AckMessageResultEntry, Code, Status};
 use tokio::task::JoinHandle;
 
 use crate::answer::{Refusal, ok};
 use crate::door::Caller;
+use crate::handles::Handles;
 use crate::limits::{BATCH_MAX, INVISIBLE_MAX};
 use crate::receive::{duration, illegal_invisible};
 use crate::send::mixed;
@@ -47,25 +48,32 @@ impl Shared {
     fn begin_ack(self: &Arc<Self>, topic: &TopicName, group: &GroupName, entry: wire::AckMessageEntry) -> Begun {
         let acked = self.handles.open(topic, group, &entry.receipt_handle).map(|issued| {
             let shared = Arc::clone(self);
-            tokio::spawn(async move { Ok(shared.ack_one(issued).await?) })
+            tokio::spawn(async move { Ok(shared.with_current(&issued, |current| shared.queue.ack(current)).await?) })
         });
         (entry, acked)
     }
 
-    /// What could not be acknowledged goes on as it is.
-    async fn ack_one(&self, issued: Receipt) -> Result<(), AckError> {
-        loop {
-            let current = self.renewals.lock().await.current(&issued).unwrap_or_else(|| issued.clone());
-            let acked = self.queue.ack(current.clone()).await;
-            let mut renewals = self.renewals.lock().await;
-            let is_renewed_meanwhile = renewals.current(&issued).is_some_and(|now| now != current);
-            match acked {
-                Err(AckError::Unavailable(_)) => {}
-                Err(AckError::Expired) if is_renewed_meanwhile => continue,
-                _ => drop(renewals.end(&issued)),
+    /// The message moves to the dead letters of its group. One whose receipt is over comes again by itself; that is no refusal, which
+    /// official clients would answer by the same request, for ever and before they take the next message.
+    pub(crate) async fn give_up(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::ForwardMessageToDeadLetterQueueRequest,
+    ) -> Result<(), Refusal> {
+        let (topic, group) = self.place_of(caller, request.topic.as_ref(), request.group.as_ref())?;
+        let issued = match self.handles.open(&topic, &group, &request.receipt_handle) {
+            Err(_) if Handles::might_be_of_before(&request.receipt_handle) => return Ok(()),
+            issued => issued?,
+        };
+        let shared = Arc::clone(self);
+        // Also if the client gives up the request.
+        let given_up = tokio::spawn(async move {
+            match shared.with_current(&issued, |current| shared.queue.give_up(current)).await {
+                Err(AckError::Expired | AckError::StaleEpoch { .. }) => Ok(()),
+                given_up => Ok(given_up?),
             }
-            return acked;
-        }
+        });
+        given_up.await.unwrap_or_else(|_| Err(Unavailable::Closed.into()))
     }
 
     /// Returns the handle that takes the place of the old one. Zero: the message is due at once.
@@ -79,13 +87,7 @@ impl Shared {
         let is_allowed = |invisible: &Duration| *invisible <= INVISIBLE_MAX;
         let invisible = invisible.filter(is_allowed).ok_or_else(illegal_invisible)?;
         let issued = self.handles.open(&topic, &group, &request.receipt_handle)?;
-        let mut renewals = self.renewals.lock().await;
-        let current = renewals.current(&issued).unwrap_or_else(|| issued.clone());
-        let changed = self.queue.change_invisible(current, invisible).await;
-        if !matches!(changed, Err(AckError::Unavailable(_))) {
-            drop(renewals.end(&issued));
-        }
-        let receipt = changed?;
+        let receipt = self.with_current(&issued, |current| self.queue.change_invisible(current, invisible)).await?;
         Ok(self.handles.seal(&topic, &group, &receipt))
     }
 }

@@ -35,6 +35,13 @@ impl Handles {
         Ok(Receipt::new(receipt))
     }
 
+    /// Whether the text may be a handle that an earlier process has given.
+    pub(crate) fn might_be_of_before(handle: &str) -> bool {
+        handle
+            .rsplit_once('.')
+            .is_some_and(|(_, tag)| tag.len() == 2 * TAG_BYTES && tag.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+
     fn tag(&self, topic: &TopicName, group: &GroupName, receipt: &str) -> String {
         let mut context = hmac::Context::with_key(&self.key);
         // None of them has a line break.
@@ -68,8 +75,10 @@ mod tests {
         assert_eq!(handles.open(&orders, &two, &handle), refused);
         assert_eq!(handles.open(&orders, &one, &handle.replace("1.2.3.4", "1.2.3.5")), refused);
         assert_eq!(Handles::new().open(&orders, &one, &handle), refused);
+        assert!(Handles::might_be_of_before(&handle));
         for garbage in ["", ".", "1.2.3.4", "1.2.3.4.", "é.é"] {
             assert_eq!(handles.open(&orders, &one, garbage), refused, "{garbage}");
+            assert!(!Handles::might_be_of_before(garbage), "{garbage}");
         }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) const CLIENT_GONE_AFTER: Duration = Duration::from_secs(35);
 pub(crate) const RENEWALS_LOOK: Duration = Duration::from_secs(5);
 /// Hand-outs that are renewed, of all clients.
 pub(crate) const RENEWALS_MAX: usize = 200_000;
+/// The same of the clients of one key.
+pub(crate) const RENEWALS_PER_KEY_MAX: usize = 50_000;
 /// Characters of a message id that a client has made.
 pub(crate) const MESSAGE_ID_CHARS_MAX: usize = 64;
 pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;

@@ -63,7 +63,7 @@ impl Shared {
         let is_renewed = request.auto_renew;
         let wait = wait(request.long_polling_timeout.as_ref(), patience);
         let request = ReceiveRequest { wait, ..self.checked(caller, request)? };
-        self.renewals.lock().await.saw(caller, Instant::now());
+        self.renewals().saw(caller, Instant::now());
         let too_many = || Refusal::new(Code::TooManyRequests, "too many receives wait at the same time");
         let _poll = self.polls.try_acquire().map_err(|_| too_many())?;
         let (group, topic) = (request.group.clone(), request.topic.clone());
@@ -80,7 +80,7 @@ impl Shared {
             return Err(Refusal::unknown_topic(topic.as_str()));
         }
         if is_renewed {
-            let (mut renewals, now) = (self.renewals.lock().await, Instant::now());
+            let (mut renewals, now) = (self.renewals(), Instant::now());
             unwritten.receipts().for_each(|receipt| renewals.begin(caller, &group, receipt, now));
         }
         Ok(Received { group, deliveries, unwritten, place })

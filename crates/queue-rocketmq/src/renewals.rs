@@ -2,98 +2,135 @@
 //! ever. Times are given, nothing waits here: `renewing` does what is due.
 //!
 //! A client goes on using the receipt that it was given, and each renewal has a new one. So each hand-out stands under the receipt
-//! that was issued, with the one that is valid now.
+//! that was issued, with the one that is valid now. That has a lock of its own: who changes the receipt in the queue holds it
+//! meanwhile, so that nobody else uses one that is over.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use queue::{GroupName, Receipt};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use crate::door::Caller;
-use crate::limits::{CLIENT_GONE_AFTER, INVISIBLE_OF_SERVER, RENEW_AHEAD, RENEWALS_MAX, RENEWED_MAX};
+use crate::limits::{
+    CLIENT_GONE_AFTER, INVISIBLE_OF_SERVER, RENEW_AHEAD, RENEWALS_MAX, RENEWALS_PER_KEY_MAX, RENEWED_MAX,
+};
+
+/// The receipt of a hand-out that is valid now.
+pub(crate) type Current = Arc<Mutex<Receipt>>;
 
 struct HandOut {
     client: Caller,
     group: GroupName,
-    current: Receipt,
+    current: Current,
     renew_at: Instant,
     until: Instant,
+}
+
+/// One that has hand-outs.
+struct Client {
+    seen: Instant,
+    hand_outs: usize,
 }
 
 #[derive(Default)]
 pub(crate) struct Renewals {
     by_issued: HashMap<Receipt, HandOut>,
-    /// Of the clients that have some.
-    seen: HashMap<Caller, Instant>,
+    clients: HashMap<Caller, Client>,
+    count_by_key: HashMap<Arc<str>, usize>,
 }
 
 /// What a look at the time has found.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// As they were issued.
-    pub(crate) to_renew: Vec<Receipt>,
-    /// Of clients that are gone; valid ones.
-    pub(crate) to_release: Vec<Receipt>,
+    /// As they were issued, with those that are valid now. What is in use meanwhile is found by the next look.
+    pub(crate) to_renew: Vec<(Receipt, OwnedMutexGuard<Receipt>)>,
+    /// Of clients that are gone.
+    pub(crate) to_release: Vec<Current>,
 }
 
 impl Renewals {
-    /// Beyond [`RENEWALS_MAX`] a hand-out has its first invisible time and no more.
+    /// Beyond [`RENEWALS_MAX`], and beyond [`RENEWALS_PER_KEY_MAX`] of the client's key, a hand-out has its first invisible time and
+    /// no more.
     pub(crate) fn begin(&mut self, client: &Caller, group: &GroupName, issued: &Receipt, now: Instant) {
-        if self.by_issued.len() >= RENEWALS_MAX {
+        let of_key = self.count_by_key.get(&client.key_id).copied().unwrap_or_default();
+        if self.by_issued.len() >= RENEWALS_MAX || of_key >= RENEWALS_PER_KEY_MAX {
             return;
         }
-        self.seen.insert(client.clone(), now);
         let hand_out = HandOut {
             client: client.clone(),
             group: group.clone(),
-            current: issued.clone(),
+            current: Arc::new(Mutex::new(issued.clone())),
             renew_at: renew_at(now),
             until: now + RENEWED_MAX,
         };
-        self.by_issued.insert(issued.clone(), hand_out);
+        if self.by_issued.insert(issued.clone(), hand_out).is_some() {
+            return;
+        }
+        let known = self.clients.entry(client.clone()).or_insert(Client { seen: now, hand_outs: 0 });
+        (known.seen, known.hand_outs) = (now, known.hand_outs + 1);
+        *self.count_by_key.entry(Arc::clone(&client.key_id)).or_default() += 1;
     }
 
     /// The client has asked for something.
     pub(crate) fn saw(&mut self, client: &Caller, now: Instant) {
-        if let Some(seen) = self.seen.get_mut(client) {
-            *seen = now;
+        if let Some(known) = self.clients.get_mut(client) {
+            known.seen = now;
         }
     }
 
+    /// The receipt that is valid now.
+    pub(crate) fn current(&self, issued: &Receipt) -> Option<Current> {
+        self.by_issued.get(issued).map(|hand_out| Arc::clone(&hand_out.current))
+    }
+
     /// The consumer has done with it. Returns the receipt that is valid now.
-    pub(crate) fn end(&mut self, issued: &Receipt) -> Option<Receipt> {
-        self.by_issued.remove(issued).map(|hand_out| hand_out.current)
+    pub(crate) fn end(&mut self, issued: &Receipt) -> Option<Current> {
+        let HandOut { client, current, .. } = self.by_issued.remove(issued)?;
+        if let Some(of_key) = self.count_by_key.get_mut(&client.key_id) {
+            *of_key -= 1;
+            if *of_key == 0 {
+                self.count_by_key.remove(&client.key_id);
+            }
+        }
+        if let Some(known) = self.clients.get_mut(&client) {
+            known.hand_outs -= 1;
+            if known.hand_outs == 0 {
+                self.clients.remove(&client);
+            }
+        }
+        Some(current)
     }
 
     /// The client has left the group. Returns what it leaves behind.
-    pub(crate) fn end_all(&mut self, client: &Caller, group: &GroupName) -> Vec<Receipt> {
-        let is_left = |_: &Receipt, hand_out: &mut HandOut| hand_out.client == *client && hand_out.group == *group;
-        self.by_issued.extract_if(is_left).map(|(_, hand_out)| hand_out.current).collect()
+    pub(crate) fn end_all(&mut self, client: &Caller, group: &GroupName) -> Vec<Current> {
+        let is_left = |hand_out: &HandOut| hand_out.client == *client && hand_out.group == *group;
+        let left = self.by_issued.iter().filter(|(_, hand_out)| is_left(hand_out));
+        let left: Vec<_> = left.map(|(issued, _)| issued.clone()).collect();
+        left.iter().filter_map(|issued| self.end(issued)).collect()
     }
 
     pub(crate) fn look(&mut self, now: Instant) -> Found {
-        let mut found = Found::default();
-        self.by_issued.retain(|issued, hand_out| {
-            let is_gone = self.seen.get(&hand_out.client).is_none_or(|seen| *seen + CLIENT_GONE_AFTER <= now);
-            if is_gone {
-                found.to_release.push(hand_out.current.clone());
-            } else if hand_out.renew_at <= now && now < hand_out.until {
-                found.to_renew.push(issued.clone());
+        let (mut found, mut gone, mut over) = (Found::default(), Vec::new(), Vec::new());
+        for (issued, hand_out) in &self.by_issued {
+            let seen = self.clients.get(&hand_out.client).map(|client| client.seen);
+            if seen.is_none_or(|seen| seen + CLIENT_GONE_AFTER <= now) {
+                gone.push(issued.clone());
+            } else if hand_out.until <= now {
+                over.push(issued.clone());
+            } else if hand_out.renew_at <= now {
+                let current = Arc::clone(&hand_out.current).try_lock_owned();
+                found.to_renew.extend(current.ok().map(|current| (issued.clone(), current)));
             }
-            !is_gone && now < hand_out.until
-        });
-        self.seen.retain(|_, seen| *seen + CLIENT_GONE_AFTER > now);
+        }
+        found.to_release = gone.iter().filter_map(|issued| self.end(issued)).collect();
+        over.iter().for_each(|issued| drop(self.end(issued)));
         found
     }
 
-    /// The receipt that is valid now.
-    pub(crate) fn current(&self, issued: &Receipt) -> Option<Receipt> {
-        self.by_issued.get(issued).map(|hand_out| hand_out.current.clone())
-    }
-
-    pub(crate) fn renewed(&mut self, issued: &Receipt, current: Receipt, now: Instant) {
+    pub(crate) fn renewed(&mut self, issued: &Receipt, now: Instant) {
         if let Some(hand_out) = self.by_issued.get_mut(issued) {
-            hand_out.current = current;
             hand_out.renew_at = renew_at(now);
         }
     }
@@ -134,7 +171,13 @@ mod tests {
             let now = self.at(seconds);
             self.renewals.saw(&caller(client), now);
             let Found { to_renew, to_release } = self.renewals.look(now);
-            (texts(to_renew), texts(to_release))
+            (texts(to_renew.into_iter().map(|(issued, _)| issued)), texts(to_release.iter().map(text)))
+        }
+
+        fn renew(&mut self, receipt: &str, as_receipt: &str, seconds: u64) {
+            let issued = Receipt::new(receipt);
+            *self.renewals.current(&issued).unwrap().try_lock().unwrap() = Receipt::new(as_receipt);
+            self.renewals.renewed(&issued, self.at(seconds));
         }
     }
 
@@ -142,8 +185,12 @@ mod tests {
         Caller { key_id: "key".into(), client_id: client.into() }
     }
 
-    fn texts(receipts: Vec<Receipt>) -> Vec<String> {
-        let mut texts: Vec<_> = receipts.iter().map(Receipt::to_string).collect();
+    fn text(current: &Current) -> Receipt {
+        current.try_lock().unwrap().clone()
+    }
+
+    fn texts(receipts: impl IntoIterator<Item = Receipt>) -> Vec<String> {
+        let mut texts: Vec<_> = receipts.into_iter().map(|receipt| receipt.to_string()).collect();
         texts.sort();
         texts
     }
@@ -160,11 +207,11 @@ mod tests {
             assert_eq!(scene.look("ann", seconds), (none(), none()));
         }
         assert_eq!(scene.look("ann", 50), (vec!["1".to_owned()], none()));
-        scene.renewals.renewed(&Receipt::new("1"), Receipt::new("1b"), scene.at(50));
+        scene.renew("1", "1b", 50);
         assert_eq!(scene.look("ann", 75), (none(), none()));
         assert_eq!(scene.look("ann", 100), (vec!["1".to_owned()], none()));
-        assert_eq!(scene.renewals.end(&Receipt::new("1")), Some(Receipt::new("1b")));
-        assert_eq!(scene.renewals.end(&Receipt::new("1")), None);
+        assert_eq!(scene.renewals.end(&Receipt::new("1")).as_ref().map(text), Some(Receipt::new("1b")));
+        assert!(scene.renewals.end(&Receipt::new("1")).is_none());
     }
 
     #[test]
@@ -175,7 +222,7 @@ mod tests {
         assert_eq!(scene.look("bob", 34), (none(), none()));
         assert_eq!(scene.look("bob", 35), (none(), vec!["1".to_owned()]));
         assert_eq!(scene.look("bob", 50), (vec!["2".to_owned()], none()));
-        assert_eq!(scene.renewals.seen.len(), 1);
+        assert_eq!((scene.renewals.clients.len(), scene.renewals.count_by_key["key"]), (1, 1));
     }
 
     #[test]
@@ -184,9 +231,40 @@ mod tests {
         scene.begin("ann", "1");
         scene.begin("bob", "2");
         let other = GroupName::parse("other").unwrap();
-        assert_eq!(scene.renewals.end_all(&caller("ann"), &other), []);
-        assert_eq!(scene.renewals.end_all(&caller("ann"), &scene.group), [Receipt::new("1")]);
-        assert_eq!(scene.renewals.current(&Receipt::new("2")), Some(Receipt::new("2")));
+        assert!(scene.renewals.end_all(&caller("ann"), &other).is_empty());
+        let left = scene.renewals.end_all(&caller("ann"), &scene.group);
+        assert_eq!(left.iter().map(text).collect::<Vec<_>>(), [Receipt::new("1")]);
+        assert_eq!(scene.renewals.current(&Receipt::new("2")).as_ref().map(text), Some(Receipt::new("2")));
+    }
+
+    #[test]
+    fn one_key_leaves_room_for_the_others_and_what_has_ended_leaves_nothing_behind() {
+        let mut scene = Scene::new();
+        for number in 0..=RENEWALS_PER_KEY_MAX {
+            scene.begin(["ann", "bob"][number % 2], &number.to_string());
+        }
+        assert!(scene.renewals.current(&Receipt::new(RENEWALS_PER_KEY_MAX.to_string())).is_none());
+        let other = Caller { key_id: "other".into(), client_id: "ann".into() };
+        scene.renewals.begin(&other, &scene.group, &Receipt::new("of another"), scene.start);
+        assert!(scene.renewals.current(&Receipt::new("of another")).is_some());
+        scene.renewals.end(&Receipt::new("0"));
+        scene.begin("ann", "again");
+        assert!(scene.renewals.current(&Receipt::new("again")).is_some());
+        scene.renewals.look(scene.at(CLIENT_GONE_AFTER.as_secs()));
+        let Renewals { by_issued, clients, count_by_key } = &scene.renewals;
+        assert_eq!((by_issued.len(), clients.len(), count_by_key.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_in_use_is_renewed_by_the_next_look() {
+        let mut scene = Scene::new();
+        scene.begin("ann", "1");
+        scene.look("ann", 30);
+        let current = scene.renewals.current(&Receipt::new("1")).unwrap();
+        let in_use = current.try_lock().unwrap();
+        assert_eq!(scene.look("ann", 50), (none(), none()));
+        drop(in_use);
+        assert_eq!(scene.look("ann", 55), (vec!["1".to_owned()], none()));
     }
 
     #[test]
@@ -199,6 +277,6 @@ mod tests {
         }
         assert!(scene.renewals.current(&Receipt::new("1")).is_some());
         assert_eq!(scene.look("ann", hours), (none(), none()));
-        assert_eq!(scene.renewals.current(&Receipt::new("1")), None);
+        assert!(scene.renewals.current(&Receipt::new("1")).is_none());
     }
 }

@@ -13,7 +13,7 @@ use crate::service::Shared;
 
 /// A topic has one queue on the wire: order and sharing out are by group, not by queue.
 const QUEUE_ID: i32 = 0;
-/// In assignments: whichever queue.
+/// In assignments of groups that are not FIFO: whichever queue.
 const ANY_QUEUE: i32 = -1;
 const BROKER: &str = "convoke";
 
@@ -42,12 +42,14 @@ impl Shared {
         request: wire::QueryAssignmentRequest,
     ) -> Result<Vec<wire::Assignment>, Refusal> {
         let topic = names::topic(request.topic.as_ref())?;
-        names::group(request.group.as_ref())?;
+        let group = names::group(request.group.as_ref())?;
         if !self.access.may_receive(&caller.key_id, topic.as_str()) {
             return Err(Refusal::unknown_topic(topic.as_str()));
         }
         let accepted = self.type_of(&topic).await?;
-        let queue = queue(&topic, ANY_QUEUE, Permission::Read, accepted, dialled(request.endpoints)?);
+        let is_fifo = self.queue.group_options(group).await.is_ok_and(|options| options.is_fifo);
+        let id = if is_fifo { QUEUE_ID } else { ANY_QUEUE };
+        let queue = queue(&topic, id, Permission::Read, accepted, dialled(request.endpoints)?);
         Ok(vec![wire::Assignment { message_queue: Some(queue) }])
     }
 

@@ -1,13 +1,13 @@
 //! The methods, each handed to its module.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clock::Clock;
 use queue::Queue;
 use rocketmq_proto as wire;
 use rocketmq_proto::Code;
 use rocketmq_proto::messaging_service_server::MessagingService;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -28,11 +28,18 @@ pub(crate) struct Shared {
     pub(crate) access: Arc<dyn Access>,
     pub(crate) clock: Clock,
     pub(crate) handles: Handles,
-    pub(crate) renewals: Mutex<Renewals>,
+    renewals: Mutex<Renewals>,
     pub(crate) polls: Semaphore,
     /// Room for what is handed out until it is written.
     pub(crate) answers: Shares,
     pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Shared {
+    /// Never held over an await; each change of it is one method call.
+    pub(crate) fn renewals(&self) -> MutexGuard<'_, Renewals> {
+        self.renewals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Clone)]
@@ -97,7 +104,7 @@ impl MessagingService for Service {
 
     async fn heartbeat(&self, request: Request<wire::HeartbeatRequest>) -> Answer<wire::HeartbeatResponse> {
         let (caller, _) = opened(request)?;
-        self.0.renewals.lock().await.saw(&caller, Instant::now());
+        self.0.renewals().saw(&caller, Instant::now());
         Ok(Response::new(wire::HeartbeatResponse { status: ok() }))
     }
 
@@ -144,8 +151,8 @@ impl MessagingService for Service {
         &self,
         request: Request<wire::ForwardMessageToDeadLetterQueueRequest>,
     ) -> Answer<wire::ForwardMessageToDeadLetterQueueResponse> {
-        opened(request)?;
-        let status = not_served("FIFO topics, whose messages a consumer gives up,").status();
+        let (caller, request) = opened(request)?;
+        let (status, ()) = split(self.0.give_up(&caller, request).await);
         Ok(Response::new(wire::ForwardMessageToDeadLetterQueueResponse { status }))
     }
 
@@ -185,6 +192,6 @@ impl MessagingService for Service {
     ) -> Answer<Self::TelemetryStream> {
         let place = request.extensions().get::<TelemetryPlace>().cloned();
         let (_, commands) = opened(request)?;
-        Ok(Response::new(settings::converse(commands, place, self.0.stop.clone())))
+        Ok(Response::new(settings::converse(commands, place, Arc::clone(&self.0))))
     }
 }

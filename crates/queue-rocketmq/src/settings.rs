@@ -1,11 +1,14 @@
 //! Telemetry: a client says what it is, and is told how it is to behave. The stream stays open for as long as the client lives.
 
+use std::sync::Arc;
+
+use queue::GroupOptions;
 use rocketmq_proto::settings::PubSub;
 use rocketmq_proto::{
     Code, Duration, ExponentialBackoff, Metric, RetryPolicy, Settings, Status, TelemetryCommand, retry_policy,
     telemetry_command::Command,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -13,6 +16,8 @@ use crate::answer::ok;
 use crate::connection::stopped;
 use crate::door::TelemetryPlace;
 use crate::limits::{ANSWER_STEP_MAX, BATCH_MAX, POLL_MAX};
+use crate::names;
+use crate::service::Shared;
 
 type Commands = ReceiverStream<Result<TelemetryCommand, tonic::Status>>;
 
@@ -22,9 +27,10 @@ const SENDS_PER_MESSAGE_MAX: i32 = 3;
 pub(crate) fn converse(
     mut commands: Streaming<TelemetryCommand>,
     place: Option<TelemetryPlace>,
-    mut stop: watch::Receiver<bool>,
+    shared: Arc<Shared>,
 ) -> Commands {
     let (answers, stream) = mpsc::channel(1);
+    let mut stop = shared.stop.clone();
     tokio::spawn(async move {
         loop {
             let command = tokio::select! {
@@ -35,7 +41,8 @@ pub(crate) fn converse(
             // It has ended, or sent what is no command.
             let Ok(Some(command)) = command else { break };
             let Some(Command::Settings(settings)) = command.command else { continue };
-            let answer = Ok(answer(settings));
+            let group = shared.group_of(&settings).await;
+            let answer = Ok(answer(settings, group));
             if answers.send_timeout(answer, ANSWER_STEP_MAX).await.is_err() {
                 break;
             }
@@ -45,8 +52,18 @@ pub(crate) fn converse(
     ReceiverStream::new(stream)
 }
 
-fn answer(settings: Settings) -> TelemetryCommand {
-    match filled(settings) {
+impl Shared {
+    /// How the consumer group of the settings is. One that does not exist is refused at the first receive, since not all clients
+    /// live through a refusal here.
+    async fn group_of(&self, settings: &Settings) -> GroupOptions {
+        let Some(PubSub::Subscription(subscription)) = &settings.pub_sub else { return GroupOptions::default() };
+        let Ok(group) = names::group(subscription.group.as_ref()) else { return GroupOptions::default() };
+        self.queue.group_options(group).await.unwrap_or_default()
+    }
+}
+
+fn answer(settings: Settings, group: GroupOptions) -> TelemetryCommand {
+    match filled(settings, group) {
         Some(settings) => TelemetryCommand { status: ok(), command: Some(Command::Settings(settings)) },
         None => {
             let message = "the settings are neither of a producer nor of a consumer".to_owned();
@@ -57,7 +74,7 @@ fn answer(settings: Settings) -> TelemetryCommand {
 }
 
 /// The client's own settings with what the server decides.
-fn filled(mut settings: Settings) -> Option<Settings> {
+fn filled(mut settings: Settings, group: GroupOptions) -> Option<Settings> {
     let backoff_policy = match settings.pub_sub.as_mut()? {
         PubSub::Publishing(publishing) => {
             publishing.max_body_size = i32::try_from(queue::limits::BODY_BYTES_MAX).unwrap_or(i32::MAX);
@@ -65,21 +82,17 @@ fn filled(mut settings: Settings) -> Option<Settings> {
             backoff(SENDS_PER_MESSAGE_MAX, 10, 1_000)
         }
         PubSub::Subscription(subscription) => {
-            subscription.fifo = Some(false);
+            subscription.fifo = Some(group.is_fifo);
             subscription.receive_batch_size = i32::try_from(BATCH_MAX).ok();
             // Where the client does not wish it: one that stops waits for its poll.
             subscription.long_polling_timeout.get_or_insert_with(|| duration(POLL_MAX.as_millis()));
             // One official client knows this form alone.
-            backoff(attempts_max(), 1_000, 7_200_000)
+            backoff(i32::try_from(group.attempts_max).unwrap_or(i32::MAX), 1_000, 7_200_000)
         }
     };
     settings.backoff_policy = Some(backoff_policy);
     settings.metric = Some(Metric::default());
     Some(settings)
-}
-
-fn attempts_max() -> i32 {
-    i32::try_from(queue::GroupOptions::default().attempts_max).unwrap_or(i32::MAX)
 }
 
 fn backoff(max_attempts: i32, initial_ms: u128, max_ms: u128) -> RetryPolicy {
@@ -100,9 +113,9 @@ mod tests {
     use super::*;
     use rocketmq_proto::{ClientType, Publishing, Resource, Subscription};
 
-    fn filled_of(client_type: ClientType, pub_sub: PubSub) -> Settings {
+    fn filled_of(client_type: ClientType, pub_sub: PubSub, group: GroupOptions) -> Settings {
         let settings = Settings { client_type: Some(client_type.into()), pub_sub: Some(pub_sub), ..Default::default() };
-        filled(settings).unwrap()
+        filled(settings, group).unwrap()
     }
 
     fn strategy(settings: &Settings) -> &ExponentialBackoff {
@@ -116,7 +129,7 @@ mod tests {
     fn a_producer_is_told_how_to_repeat_and_how_large_a_body_may_be() {
         let topics = vec![Resource { name: "orders".to_owned(), ..Resource::default() }];
         let publishing = PubSub::Publishing(Publishing { topics: topics.clone(), ..Default::default() });
-        let settings = filled_of(ClientType::Producer, publishing);
+        let settings = filled_of(ClientType::Producer, publishing, GroupOptions::default());
         let expected = Publishing { topics, max_body_size: 4_194_304, validate_message_type: true };
         assert_eq!(settings.pub_sub, Some(PubSub::Publishing(expected)));
         assert_eq!(strategy(&settings).initial.unwrap(), Duration { seconds: 0, nanos: 10_000_000 });
@@ -125,23 +138,25 @@ mod tests {
 
     #[test]
     fn a_consumer_gets_the_form_of_backoff_that_all_clients_know() {
-        for (client_type, asked, poll_s) in
-            [(ClientType::PushConsumer, None, 20), (ClientType::SimpleConsumer, Some(5), 5)]
+        let (plain, fifo) = (GroupOptions::default(), GroupOptions { attempts_max: 3, is_fifo: true });
+        for (client_type, group, asked, poll_s) in
+            [(ClientType::PushConsumer, fifo, None, 20), (ClientType::SimpleConsumer, plain, Some(5), 5)]
         {
             let long_polling_timeout = asked.map(|seconds| Duration { seconds, nanos: 0 });
             let subscription = Subscription { long_polling_timeout, ..Default::default() };
-            let settings = filled_of(client_type, PubSub::Subscription(subscription));
-            assert_eq!(settings.backoff_policy.as_ref().unwrap().max_attempts, 16);
+            let settings = filled_of(client_type, PubSub::Subscription(subscription), group);
+            let attempts_max = settings.backoff_policy.as_ref().unwrap().max_attempts;
+            assert_eq!(u32::try_from(attempts_max), Ok(group.attempts_max));
             assert_eq!(strategy(&settings).initial.unwrap().seconds, 1);
             let Some(PubSub::Subscription(subscription)) = settings.pub_sub else { panic!("not a subscription") };
-            assert_eq!((subscription.fifo, subscription.receive_batch_size), (Some(false), Some(32)));
+            assert_eq!((subscription.fifo, subscription.receive_batch_size), (Some(group.is_fifo), Some(32)));
             assert_eq!(subscription.long_polling_timeout.unwrap().seconds, poll_s);
         }
     }
 
     #[test]
     fn settings_of_nobody_are_answered_too() {
-        let answer = answer(Settings::default());
+        let answer = answer(Settings::default(), GroupOptions::default());
         assert_eq!(answer.status.unwrap().code, i32::from(Code::UnrecognizedClientType));
         assert_eq!(answer.command, None);
     }

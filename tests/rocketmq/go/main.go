@@ -1,4 +1,4 @@
-// The official RocketMQ 5 client for Go against a server: sends, receives, acknowledges, delays, is refused.
+// The official RocketMQ 5 client for Go against a server: sends, receives, acknowledges, delays, keeps order, is refused.
 package main
 
 import (
@@ -45,6 +45,15 @@ func send(p rmq.Producer, m *rmq.Message) *rmq.SendReceipt {
 	receipts, err := p.Send(context.Background(), m)
 	check(err)
 	return receipts[0]
+}
+
+// Each to the message group of its first letter.
+func sendAll(p rmq.Producer, topic string, bodies ...string) {
+	for _, body := range bodies {
+		m := &rmq.Message{Topic: topic, Body: []byte(body)}
+		m.SetMessageGroup(body[:1])
+		send(p, m)
+	}
 }
 
 func simple(group, topic string) rmq.SimpleConsumer {
@@ -114,6 +123,42 @@ func main() {
 	<-done
 	expect(len(seen) == 2 && seen[0] == 1 && seen[1] == 2, "two attempts", seen)
 	fmt.Println("push consumer: ok")
+
+	steps, ordered := producer("steps"), simple("shop", "steps")
+	sendAll(steps, "steps", "a1", "a2", "b1")
+	got, err = ordered.Receive(context.Background(), 16, 10*time.Second)
+	check(err)
+	expect(len(got) == 2 && string(got[0].GetBody()) == "a1" && string(got[1].GetBody()) == "b1", "one of each group", got)
+	expect(*got[0].GetMessageGroup() == "a", "its group", got[0])
+	check(ordered.Ack(context.Background(), got[1]))
+	check(ordered.ChangeInvisibleDuration(got[0], 0))
+	for _, body := range []string{"a1", "a2"} {
+		got, err = ordered.Receive(context.Background(), 16, 10*time.Second)
+		check(err)
+		expect(len(got) == 1 && string(got[0].GetBody()) == body, body, got)
+		check(ordered.Ack(context.Background(), got[0]))
+	}
+	fmt.Println("order: ok")
+
+	processed := make(chan string, 16)
+	first := sync.Once{}
+	line := &rmq.FuncMessageListener{Consume: func(m *rmq.MessageView) rmq.ConsumerResult {
+		result := rmq.SUCCESS
+		first.Do(func() { result = rmq.FAILURE })
+		processed <- string(m.GetBody())
+		return result
+	}}
+	push, err = rmq.NewPushConsumer(config("line"), rmq.WithPushAwaitDuration(5*time.Second),
+		rmq.WithPushSubscriptionExpressions(map[string]*rmq.FilterExpression{"line": rmq.SUB_ALL}),
+		rmq.WithPushMessageListener(line))
+	check(err)
+	check(push.Start())
+	sendAll(producer("line"), "line", "a1", "a2", "a3")
+	for _, body := range []string{"a1", "a1", "a2", "a3"} {
+		came := <-processed
+		expect(came == body, body, came)
+	}
+	fmt.Println("push consumer in order: ok")
 
 	forged := &rmq.Message{Topic: "orders", Body: []byte("x")}
 	forged.AddProperty("UNIQ_KEY", "x")

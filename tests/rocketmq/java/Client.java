@@ -1,11 +1,13 @@
-// The official RocketMQ 5 client for Java against a server, over TLS: sends, receives, acknowledges, delays, is refused.
+// The official RocketMQ 5 client for Java against a server, over TLS: sends, receives, delays, keeps order, is refused.
 
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.rocketmq.client.apis.ClientConfiguration;
 import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.ClientServiceProvider;
@@ -28,7 +30,7 @@ public final class Client {
 
   public static void main(String[] args) throws Exception {
     Producer producer = PROVIDER.newProducerBuilder().setClientConfiguration(CONFIGURATION)
-        .setTopics("orders", "pushed", "later").build();
+        .setTopics("orders", "pushed", "later", "steps", "line").build();
     SimpleConsumer shop = PROVIDER.newSimpleConsumerBuilder().setClientConfiguration(CONFIGURATION)
         .setConsumerGroup("shop").setAwaitDuration(Duration.ofSeconds(5))
         .setSubscriptionExpressions(Map.of("orders", FilterExpression.SUB_ALL)).build();
@@ -62,6 +64,37 @@ public final class Client {
     expect(attempts.poll(WAIT_S, TimeUnit.SECONDS) == 1 && attempts.poll(WAIT_S, TimeUnit.SECONDS) == 2, attempts);
     say("push consumer");
 
+    SimpleConsumer ordered = PROVIDER.newSimpleConsumerBuilder().setClientConfiguration(CONFIGURATION)
+        .setConsumerGroup("shop").setAwaitDuration(Duration.ofSeconds(5))
+        .setSubscriptionExpressions(Map.of("steps", FilterExpression.SUB_ALL)).build();
+    sendAll(producer, "steps", "a1", "a2", "b1");
+    got = ordered.receive(16, Duration.ofSeconds(10));
+    expect(got.size() == 2 && body(got.get(0)).equals("a1") && body(got.get(1)).equals("b1"), got);
+    expect(got.get(0).getMessageGroup().get().equals("a"), got);
+    ordered.ack(got.get(1));
+    ordered.changeInvisibleDuration(got.get(0), Duration.ZERO);
+    for (String body : List.of("a1", "a2")) {
+      got = ordered.receive(16, Duration.ofSeconds(10));
+      expect(got.size() == 1 && body(got.get(0)).equals(body), got);
+      ordered.ack(got.get(0));
+    }
+    say("order");
+
+    BlockingQueue<String> processed = new LinkedBlockingQueue<>();
+    AtomicBoolean isFirst = new AtomicBoolean(true);
+    PROVIDER.newPushConsumerBuilder().setClientConfiguration(CONFIGURATION).setConsumerGroup("line")
+        .setSubscriptionExpressions(Map.of("line", FilterExpression.SUB_ALL))
+        .setMessageListener(view -> {
+          processed.add(body(view));
+          return isFirst.getAndSet(false) ? ConsumeResult.FAILURE : ConsumeResult.SUCCESS;
+        }).build();
+    sendAll(producer, "line", "a1", "a2", "a3");
+    for (String body : List.of("a1", "a1", "a2", "a3")) {
+      String came = processed.poll(WAIT_S, TimeUnit.SECONDS);
+      expect(body.equals(came), body + ", not " + came);
+    }
+    say("push consumer in order");
+
     refused("40007", () -> producer.send(message("orders", "x").addProperty("UNIQ_KEY", "x").build()));
     say("refusal");
     System.exit(0);
@@ -69,6 +102,17 @@ public final class Client {
 
   private static MessageBuilder message(String topic, String body) {
     return PROVIDER.newMessageBuilder().setTopic(topic).setBody(body.getBytes());
+  }
+
+  /** Each to the message group of its first letter. */
+  private static void sendAll(Producer producer, String topic, String... bodies) throws ClientException {
+    for (String body : bodies) {
+      producer.send(message(topic, body).setMessageGroup(body.substring(0, 1)).build());
+    }
+  }
+
+  private static String body(MessageView view) {
+    return StandardCharsets.UTF_8.decode(view.getBody()).toString();
   }
 
   private interface Call {

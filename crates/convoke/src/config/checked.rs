@@ -67,7 +67,8 @@ pub struct QueueConfig {
     pub plaintext: Plaintext,
     /// Made at the start.
     pub topics: Vec<(TopicName, TopicType)>,
-    pub groups: Vec<GroupName>,
+    /// True: FIFO. Else one that exists stays what it is.
+    pub groups: Vec<(GroupName, bool)>,
     /// How far ahead a delivery time may lie.
     pub delay_max: Duration,
 }
@@ -335,6 +336,7 @@ impl Checker<'_> {
             let (name, topic_type) = text.split_once(':').unwrap_or((text, ""));
             let topic_type = match topic_type {
                 "" | "normal" => TopicType::Normal,
+                "fifo" => TopicType::Fifo,
                 "delay" => TopicType::Delay,
                 _ => return None,
             };
@@ -342,8 +344,9 @@ impl Checker<'_> {
             (!name.as_str().starts_with(DEAD_LETTER_PREFIX)).then_some((name, topic_type))
         };
         let group = |text: &str| {
-            let name = GroupName::parse(text).ok()?;
-            (!text.starts_with(OWN_GROUPS) && TopicName::dead_letters_of(&name).is_ok()).then_some(name)
+            let (name, is_fifo) = text.strip_suffix(":fifo").map_or((text, false), |name| (name, true));
+            let group = GroupName::parse(name).ok()?;
+            (!name.starts_with(OWN_GROUPS) && TopicName::dead_letters_of(&group).is_ok()).then_some((group, is_fifo))
         };
         Ok(QueueConfig {
             listen,
@@ -367,7 +370,7 @@ impl Checker<'_> {
         let parse = |text: &String| {
             let remedy = format!(
                 "use up to 120 letters, digits, - and _, beginning neither with {DEAD_LETTER_PREFIX} nor with {OWN_GROUPS}; \
-                 of a topic :delay may follow"
+                 :fifo may follow, and of a topic :delay"
             );
             parse(text).ok_or_else(|| self.refuse(key, format!("`{text}` is no name of it"), remedy))
         };

@@ -93,10 +93,11 @@ pub struct Queue {
     pub listen: String,
     /// From where requests in clear are taken: `loopback`, `always` or `never`.
     pub plaintext: String,
-    /// Queue topics that are made at the start, beside those of parent topics; at most 1000. `name:delay` is one of messages
-    /// that have a delivery time.
+    /// Queue topics that are made at the start, beside those of parent topics; at most 1000. `name:fifo` is one of messages that
+    /// have a message group, `name:delay` one of messages that have a delivery time.
     pub topics: Vec<String>,
-    /// Consumer groups that are made at the start; at most 1000.
+    /// Consumer groups that are made at the start; at most 1000. `name:fifo` is one whose consumers take the messages of a message
+    /// group one after the other.
     pub groups: Vec<String>,
     /// How far ahead the delivery time of a message may lie; 1 to 259200.
     pub delay_max_s: u64,

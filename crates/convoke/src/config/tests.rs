@@ -126,6 +126,7 @@ fn values_out_of_range_say_the_range() {
         ("[queue]\ntopics = [\"a b\"]\n", "letters, digits"),
         ("[queue]\ntopics = [\"a:late\"]\n", "`a:late` is no name"),
         ("[queue]\ngroups = [\"convoke-meeting\"]\n", "convoke-"),
+        ("[queue]\ngroups = [\"shop:delay\"]\n", "`shop:delay` is no name"),
         ("[log]\nspace_bytes_max = 402653183\n", "at least 402653184"),
         ("[tls]\nkey = \"x.pem\"\n", "set both or none"),
         ("[names]\ngroups = [\"app\"]\n", "7 to 64"),
@@ -145,11 +146,14 @@ fn values_out_of_range_say_the_range() {
 }
 
 #[test]
-fn a_queue_topic_may_say_its_type() {
-    let layers = layers("[queue]\ntopics = [\"orders\", \"later:delay\"]\n", &[]).expect("valid");
-    let topics = Config::check(&layers, false).expect("valid").queue.topics;
+fn a_queue_topic_and_a_group_may_say_their_types() {
+    let text = "[queue]\ntopics = [\"orders\", \"later:delay\", \"steps:fifo\"]\ngroups = [\"shop\", \"line:fifo\"]\n";
+    let queue = Config::check(&layers(text, &[]).expect("valid"), false).expect("valid").queue;
+    let topics = queue.topics;
     let types: Vec<_> = topics.iter().map(|(name, topic_type)| (name.as_str(), topic_type.as_str())).collect();
-    assert_eq!(types, [("orders", "normal"), ("later", "delay")]);
+    assert_eq!(types, [("orders", "normal"), ("later", "delay"), ("steps", "fifo")]);
+    let groups: Vec<_> = queue.groups.iter().map(|(name, is_fifo)| (name.as_str(), *is_fifo)).collect();
+    assert_eq!(groups, [("shop", false), ("line", true)]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use accounts::login::has_signed;
 use anyhow::{Context, Result};
 use catalog::Scope;
 use clock::Clock;
-use queue::{AdminError, GroupOptions, Queue, TopicName, TopicType};
+use queue::{AdminError, GroupName, GroupOptions, Queue, TopicName, TopicType};
 use queue_rocketmq::{Access, Deps, RocketMqServer};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -21,11 +21,20 @@ pub(super) async fn make_names(config: &QueueConfig, queue: &dyn Queue) -> Resul
             anyhow::Error::new(error).context(words)
         })?;
     }
-    for group in &config.groups {
-        let made = queue.create_group(group.clone(), GroupOptions::default()).await;
+    for (group, is_fifo) in &config.groups {
+        let made = make_group(queue, group, *is_fifo).await;
         made.with_context(|| format!("cannot make the group {group} of queue.groups"))?;
     }
     Ok(())
+}
+
+/// What the configuration does not say of a group that exists stays as it is.
+async fn make_group(queue: &dyn Queue, group: &GroupName, is_fifo: bool) -> Result<(), AdminError> {
+    let known = match queue.group_options(group.clone()).await {
+        Err(AdminError::UnknownGroup(_)) => GroupOptions::default(),
+        known => known?,
+    };
+    queue.create_group(group.clone(), GroupOptions { is_fifo: is_fifo || known.is_fifo, ..known }).await
 }
 
 /// A topic keeps its type, so that it is the setting that has to follow.
