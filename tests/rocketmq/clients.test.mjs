@@ -136,6 +136,29 @@ test("a push consumer processes a message again before the next one of its group
   assert.deepEqual(seen, ["a1", "a1", "a2", "a3"]);
 });
 
+test("a push consumer gives up what it cannot process after the attempts of its group", async () => {
+  await server.api("POST", "/api/v1/queue-topics", { topic: "paid", type: "fifo" });
+  await server.api("POST", "/api/v1/queue-groups", { group: "slow", max_attempts: 2, fifo: true });
+  const seen = [];
+  const all = new Promise((done) => {
+    const messageListener = {
+      async consume({ body }) {
+        seen.push(body.toString());
+        if (body.toString() === "a poison") return ConsumeResult.FAILURE;
+        done();
+        return ConsumeResult.SUCCESS;
+      },
+    };
+    const subscriptions = new Map([["paid", "*"]]);
+    started(new PushConsumer(options({ consumerGroup: "slow", subscriptions, messageListener })));
+  });
+  await sendAll("paid", ["a poison", "a next"]);
+  await all;
+  assert.deepEqual(seen, ["a poison", "a poison", "a next"]);
+  const letters = await server.api("GET", "/api/v1/queue-groups/slow/dead-letters");
+  assert.deepEqual(letters.items.map(({ payload }) => payload), ["a poison"]);
+});
+
 test("a forged terminal and a wrong secret are refused", async () => {
   const key = await server.api("POST", "/api/v1/keys", { key: "plain", kind: "access", scopes: ["topics"] });
   const plain = await started(new Producer(options({ topic: "shared" }, { key_id: key.key, secret: key.secret })));

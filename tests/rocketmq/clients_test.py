@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.error
 
 # Where the client writes its log, whatever it is told.
 LOGS = tempfile.TemporaryDirectory(prefix="convoke-rocketmq-")
@@ -341,6 +342,70 @@ class Fifo(Case):
         self.assertEqual(list(found.accept_message_types), [of.MessageType.FIFO])
 
 
+class Names(Case):
+    """Topics and groups that an owner makes while the server runs."""
+
+    def setUp(self):
+        super().setUp()
+        self.server.api("queue-topics", {"topic": "paid", "type": "fifo"})
+        self.server.api("queue-groups", {"group": "slow", "max_attempts": 2, "fifo": True})
+
+    def refused_by_api(self, *asked, **how):
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            self.server.api(*asked, **how)
+        return caught.exception.code, json.load(caught.exception)["code"]
+
+    def test_what_an_owner_made_outlives_a_kill_and_a_start_of_the_configuration(self):
+        self.server.kill()
+        self.server.settings["queue.groups"] = '["shop","audit","slow"]'
+        self.server.start()
+        slow = self.server.api("queue-groups/slow", None, method="GET")
+        self.assertEqual(slow, {"group": "slow", "max_attempts": 2, "fifo": True, "topics": []})
+        self.assertEqual(self.server.api("queue-topics/paid", None, method="GET")["type"], "fifo")
+        names = [group["group"] for group in self.server.api("queue-groups", None, method="GET")["items"]]
+        self.assertEqual(names, ["audit", "line", "shop", "slow"])
+
+    def test_a_fifo_push_consumer_gives_up_after_the_attempts_of_its_group_and_goes_on(self):
+        processed = queue.Queue()
+
+        class FailsWithPoison(MessageListener):
+            def consume(self, message):
+                processed.put(bytes(message.body))
+                return ConsumeResult.FAILURE if b"poison" in bytes(message.body) else ConsumeResult.SUCCESS
+
+        self.started(PushConsumer(self.configuration(), "slow", FailsWithPoison(), {"paid": FilterExpression()}))
+        producer = self.producer("paid")
+        for body in (b"poison", b"next"):
+            producer.send(message("paid", body, group="a"))
+        self.assertEqual([processed.get(timeout=WAIT_S) for _ in range(3)], [b"poison", b"poison", b"next"])
+        (letter,) = self.server.api("queue-groups/slow/dead-letters", None, method="GET")["items"]
+        self.assertEqual(letter["payload"], "poison")
+        redrive = f"queue-groups/slow/dead-letters/{letter['message_id']}/redrive"
+        self.assertEqual(self.refused_by_api(redrive, {"topic": "orders"}), (400, "invalid_topic"))
+        self.assertEqual(self.server.api(redrive, {"topic": "paid"})["topic"], "paid")
+        self.assertEqual(processed.get(timeout=WAIT_S), b"poison")
+
+    def test_what_a_group_has_to_consume_is_shown(self):
+        producer, raw = self.producer("paid"), self.enterContext(Raw.opened(self))
+        for body in (b"1", b"2", b"3"):
+            producer.send(message("paid", body, group="a"))
+        (first,) = raw.received(group="slow", topic="paid")
+        shown = self.server.api("queue-groups/slow", None, method="GET")["topics"]
+        self.assertEqual(shown, [{"topic": "paid", "waiting": 2, "in_flight": 1, "due_again": 0}])
+
+    def test_names_that_are_taken_or_are_none_are_refused(self):
+        for asked, expected in (
+            (("queue-topics", {"topic": "paid", "type": "normal"}), (409, "exists")),
+            (("queue-topics", {"topic": "%DLQ%slow"}), (400, "invalid_body")),
+            (("queue-topics", {"topic": "a b"}), (400, "invalid_body")),
+            (("queue-groups", {"group": "slow", "max_attempts": 3}), (409, "exists")),
+            (("queue-groups", {"group": "convoke-broker"}), (400, "invalid_body")),
+        ):
+            self.assertEqual(self.refused_by_api(*asked), expected, asked)
+        updated = self.server.api("queue-groups/slow", {"max_attempts": 3}, method="PATCH")
+        self.assertEqual(updated, {"group": "slow", "max_attempts": 3, "fifo": True})
+
+
 class Bridge(Case):
     def test_a_service_sees_who_has_published_and_reaches_a_terminal(self):
         alice = self.server.register("alice", "phone")
@@ -430,6 +495,25 @@ class Permissions(Case):
         (got,) = self.received(self.consumer())
         self.assertEqual(bytes(got.body), b"hello")
 
+    def test_a_secret_that_ends_while_it_waits_gets_nothing(self):
+        key = self.made_key("leaver", ["topics"])
+        raw = self.enterContext(Raw.opened(self, key=key))
+        waiting = raw.begin_receive()
+        # A second is enough for the poll to have begun, and for the time to be over once it was seen.
+        end = int(time.time() * 1000) + 1_000
+        self.server.api("keys/leaver", {"expires_at_ms": end}, method="PATCH")
+        while self.raw_code(key) != CODE.UNAUTHORIZED:
+            time.sleep(0.05)
+        self.producer("orders").send(message("orders"))
+        (answer, *_) = list(waiting)
+        self.assertIn(answer.status.code, (CODE.TOPIC_NOT_FOUND, CODE.UNAUTHORIZED))
+        (got,) = self.received(self.consumer())
+        self.assertEqual((bytes(got.body), got.delivery_attempt), (b"hello", 2))
+
+    def raw_code(self, key):
+        with Raw.opened(self, key=key) as raw:
+            return raw.route("orders").status.code
+
     def test_a_receipt_is_good_for_its_group_alone(self):
         raw = self.enterContext(Raw.opened(self))
         raw.send([raw.message("orders")])
@@ -439,6 +523,38 @@ class Permissions(Case):
         guessed = handle.rsplit(".", 1)[0]
         self.assertEqual(raw.ack(guessed).status.code, CODE.INVALID_RECEIPT_HANDLE)
         self.assertEqual(raw.ack(handle).status.code, CODE.OK)
+
+
+class Strangers(Case):
+    def closed(self, connection):
+        """Reads until the server closes; what it said."""
+        connection.settimeout(WAIT_S)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+    def test_a_connection_without_a_request_is_closed(self):
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">BHBBI", 0, 0, 4, 0, 0)
+        with socket.create_connection(("127.0.0.1", self.server.queue)) as silent:
+            silent.sendall(preface)
+            self.closed(silent)
+
+    def test_a_connection_on_which_all_requests_are_refused_is_closed_though_they_never_stop(self):
+        unsigned = self.enterContext(Raw.opened(self, key=None))
+        channel_ended = threading.Event()
+
+        def see(state):
+            if state in (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.TRANSIENT_FAILURE):
+                channel_ended.set()
+
+        self.assertEqual(unsigned.route("orders").status.code, CODE.UNAUTHORIZED)
+        unsigned.channel.subscribe(see)
+        until = time.monotonic() + WAIT_S
+        while not channel_ended.is_set() and time.monotonic() < until:
+            with contextlib.suppress(grpc.RpcError):
+                unsigned.route("orders")
+        self.assertTrue(channel_ended.is_set(), "it went on for ever")
+        # Who comes in by the same address is served.
+        signed = self.enterContext(Raw.opened(self))
+        self.assertEqual(signed.route("orders").status.code, CODE.OK)
 
 
 class InClear(Case):

@@ -20,6 +20,8 @@ class Go(Case):
     }
 
     def test_the_client_for_go_sends_receives_delays_keeps_order_and_is_refused(self):
+        self.server.api("queue-topics", {"topic": "paid", "type": "fifo"})
+        self.server.api("queue-groups", {"group": "slow", "max_attempts": 2, "fifo": True})
         with tempfile.TemporaryDirectory(prefix="convoke-go-") as folder:
             program = os.path.join(folder, "client")
             # Where what was built and fetched before is; the other tests have set another one.
@@ -29,5 +31,5 @@ class Go(Case):
             own = {"QUEUE": f"127.0.0.1:{self.server.queue}", "KEY_ID": key_id, "SECRET": secret, "HOME": folder}
             done = subprocess.run([program], env=os.environ | own, capture_output=True, text=True)
         said = [line for line in done.stdout.splitlines() if line.endswith(": ok") or line.startswith("failed")]
-        parts = ["simple consumer", "delay and recall", "push consumer", "order", "push consumer in order", "refusal"]
-        self.assertEqual(said, [f"{part}: ok" for part in parts], done)
+        parts = ["simple consumer", "delay and recall", "push consumer", "order", "push consumer in order", "giving up"]
+        self.assertEqual(said, [f"{part}: ok" for part in [*parts, "refusal"]], done)

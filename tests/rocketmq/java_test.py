@@ -27,6 +27,8 @@ class Java(Case):
         home = os.environ | {"HOME": pwd.getpwuid(os.getuid()).pw_dir}
         copy = ["mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies", f"-DoutputDirectory={LIBRARIES}"]
         subprocess.run(copy, cwd=PROGRAM, env=home, check=True)
+        self.server.api("queue-topics", {"topic": "paid", "type": "fifo"})
+        self.server.api("queue-groups", {"group": "slow", "max_attempts": 2, "fifo": True})
         with tempfile.TemporaryDirectory(prefix="convoke-java-") as folder:
             path = f"{folder}:{LIBRARIES}/*"
             subprocess.run(["javac", "-cp", path, "-d", folder, "Client.java"], cwd=PROGRAM, check=True)
@@ -35,5 +37,5 @@ class Java(Case):
             command = ["java", f"-Duser.home={folder}", "-cp", path, "Client"]
             done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True)
         said = [line for line in done.stdout.splitlines() if line.endswith(": ok") or line.startswith("failed")]
-        parts = ["simple consumer", "delay and recall", "push consumer", "order", "push consumer in order", "refusal"]
-        self.assertEqual(said, [f"{part}: ok" for part in parts], done)
+        parts = ["simple consumer", "delay and recall", "push consumer", "order", "push consumer in order", "giving up"]
+        self.assertEqual(said, [f"{part}: ok" for part in [*parts, "refusal"]], done)

@@ -30,6 +30,7 @@ mod names;
 mod once;
 mod owner;
 mod people;
+mod queue_names;
 mod rates;
 mod refusal_counts;
 mod server;
@@ -212,7 +213,10 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(audit::list_refusals))
         .routes(routes!(messages::list_messages))
         .routes(routes!(messages::list_dead_letters))
-        .routes(routes!(messages::list_queue_topics))
+        .routes(routes!(queue_names::list_queue_topics, queue_names::create_queue_topic))
+        .routes(routes!(queue_names::show_queue_topic))
+        .routes(routes!(queue_names::list_queue_groups, queue_names::create_queue_group))
+        .routes(routes!(queue_names::show_queue_group, queue_names::update_queue_group))
         .routes(routes!(messages::show_dead_letter, messages::drop_dead_letter))
         .routes(routes!(messages::redrive_dead_letter))
         .routes(routes!(server::show_server))

@@ -30,6 +30,7 @@ pub mod login;
 pub mod meetings;
 pub mod messages;
 mod network;
+pub mod queue_names;
 mod recent;
 pub mod revocation;
 pub mod sealing;

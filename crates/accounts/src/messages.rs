@@ -3,7 +3,7 @@
 
 use crate::access::PublishRefusal;
 use crate::clients::{Answer, Turn};
-use crate::server::QueueTopicState;
+use crate::queue_names::QueueNames;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -22,7 +22,7 @@ pub const DEAD_TOPIC: &str = "deadLetterTopic";
 
 /// Broker and queue, as the API asks them. A turn is held until what it was given for is done, also if nobody waits for that
 /// any more.
-pub trait Messages: Send + Sync {
+pub trait Messages: QueueNames {
     /// Publishes as the broker does for a service on MQTT.
     fn publish(&self, publication: Publication, turn: Turn) -> Answer<Result<Published, NotPublished>>;
     /// Whether the queue topic holds the message.
@@ -37,8 +37,6 @@ pub trait Messages: Send + Sync {
     fn redrive(&self, redrive: Redrive, turn: Turn) -> Answer<Result<Option<String>, NoMessages>>;
     /// The queue topics from which a consumer group receives.
     fn topics_of(&self, group: &str) -> Vec<String>;
-    /// All queue topics, in the order of their names.
-    fn topics(&self) -> Vec<QueueTopicState>;
     /// The queue topic of the dead letters of a consumer group; `None`: no group can have this name.
     fn dead_letters_of(&self, group: &str) -> Option<String>;
 }
@@ -208,6 +206,11 @@ pub enum NoMessages {
     Topic(String),
     #[error("{0} is no id of a message")]
     Id(String),
+    #[error(
+        "the message is of the type {message_type}, and the queue topic {topic} takes those of the type {topic_type} alone; name a \
+         topic of its type"
+    )]
+    OtherType { topic: String, topic_type: String, message_type: String },
     #[error("the disk has damaged the message, so that nobody can read it; it can be dropped")]
     Damaged,
     #[error("the queue cannot answer: {0}")]

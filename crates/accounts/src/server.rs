@@ -1,6 +1,7 @@
 //! What an owner sees of the server: the values, and the trait [`ServerView`] by which the API is given them.
 
 use crate::clients::Turn;
+use crate::queue_names::QueueTopicType;
 use serde::Serialize;
 use std::future::Future;
 use std::pin::Pin;
@@ -122,8 +123,12 @@ pub struct LimitState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QueueTopicState {
     pub topic: String,
+    #[serde(rename = "type")]
+    pub topic_type: QueueTopicType,
     /// Messages that a group has still to consume, or that no group has received yet.
     pub messages: u64,
+    /// Messages that wait for their delivery time, and are not among these.
+    pub delayed: u64,
     /// What these take of the log.
     pub bytes: u64,
     pub groups: Vec<QueueGroupState>,

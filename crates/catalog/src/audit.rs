@@ -313,12 +313,15 @@ pub enum Kind {
     Link,
     /// Of the queue, and no row of the catalog.
     DeadLetter,
+    /// The same.
+    QueueTopic,
+    QueueGroup,
     Meeting,
     Token,
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Group,
         Self::Parent,
         Self::Grant,
@@ -327,6 +330,8 @@ impl Kind {
         Self::Device,
         Self::Link,
         Self::DeadLetter,
+        Self::QueueTopic,
+        Self::QueueGroup,
         Self::Meeting,
         Self::Token,
     ];
@@ -342,6 +347,8 @@ impl Kind {
             Self::Device => "device",
             Self::Link => "link",
             Self::DeadLetter => "dead_letter",
+            Self::QueueTopic => "queue_topic",
+            Self::QueueGroup => "queue_group",
             Self::Meeting => "meeting",
             Self::Token => "token",
         }

@@ -29,8 +29,8 @@ pub(crate) fn markdown(mut program: Command) -> String {
         if verbs.is_empty() {
             arguments(&mut text, own(command));
         }
-        for verb in verbs {
-            let _ = writeln!(text, "\n### `{}`\n\n{}.", usage(command, verb), about(verb));
+        for (noun, verb) in verbs.into_iter().flat_map(|verb| leaves(command.get_name().to_owned(), verb)) {
+            let _ = writeln!(text, "\n### `{}`\n\n{}.", usage(&noun, verb), about(verb));
             arguments(&mut text, own(verb));
         }
         examples(&mut text, command);
@@ -48,6 +48,13 @@ fn shown(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
 }
 
+/// The command, or the verbs of it if it is a noun itself; each with what stands before it.
+fn leaves(before: String, command: &Command) -> Vec<(String, &Command)> {
+    let noun = format!("{before} {}", command.get_name());
+    let verbs: Vec<_> = shown(command).map(|verb| (noun.clone(), verb)).collect();
+    if verbs.is_empty() { vec![(before, command)] } else { verbs }
+}
+
 fn own(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(|argument| !argument.is_global_set() && argument.get_id() != "help")
 }
@@ -57,10 +64,10 @@ fn about(command: &Command) -> String {
 }
 
 /// With what cannot be left out.
-fn usage(noun: &Command, verb: &Command) -> String {
+fn usage(noun: &str, verb: &Command) -> String {
     let needed = verb.get_arguments().filter(|argument| argument.is_required_set());
     let needed = needed.map(|argument| format!(" {argument}"));
-    format!("convoke {} {}{}", noun.get_name(), verb.get_name(), needed.collect::<String>())
+    format!("convoke {noun} {}{}", verb.get_name(), needed.collect::<String>())
 }
 
 fn arguments<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {

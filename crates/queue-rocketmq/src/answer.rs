@@ -22,7 +22,9 @@ impl Refusal {
     }
 
     pub(crate) fn unknown_group(group: &str) -> Self {
-        let words = format!("consumer group {group} does not exist: name it in queue.groups of the server");
+        let words = format!(
+            "consumer group {group} does not exist: create it by convoke queue groups create, or name it in queue.groups"
+        );
         Self::new(Code::ConsumerGroupNotFound, words)
     }
 

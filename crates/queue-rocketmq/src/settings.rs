@@ -5,8 +5,8 @@ use std::sync::Arc;
 use queue::GroupOptions;
 use rocketmq_proto::settings::PubSub;
 use rocketmq_proto::{
-    Code, Duration, ExponentialBackoff, Metric, RetryPolicy, Settings, Status, TelemetryCommand, retry_policy,
-    telemetry_command::Command,
+    Code, CustomizedBackoff, Duration, ExponentialBackoff, Metric, RetryPolicy, Settings, Status, TelemetryCommand,
+    retry_policy, telemetry_command::Command,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,6 +22,10 @@ use crate::service::Shared;
 type Commands = ReceiverStream<Result<TelemetryCommand, tonic::Status>>;
 
 const SENDS_PER_MESSAGE_MAX: i32 = 3;
+const AGAIN_AFTER_MS: u128 = 1_000;
+const AGAIN_AFTER_MS_MAX: u128 = 7_200_000;
+/// The number of that language in the settings of a client.
+const PYTHON: i32 = 6;
 
 /// Answers each settings command, one after the other, until the client or the server ends.
 pub(crate) fn converse(
@@ -86,13 +90,24 @@ fn filled(mut settings: Settings, group: GroupOptions) -> Option<Settings> {
             subscription.receive_batch_size = i32::try_from(BATCH_MAX).ok();
             // Where the client does not wish it: one that stops waits for its poll.
             subscription.long_polling_timeout.get_or_insert_with(|| duration(POLL_MAX.as_millis()));
-            // One official client knows this form alone.
-            backoff(i32::try_from(group.attempts_max).unwrap_or(i32::MAX), 1_000, 7_200_000)
+            let language = settings.user_agent.as_ref().map(|agent| agent.language);
+            again(i32::try_from(group.attempts_max).unwrap_or(i32::MAX), language == Some(PYTHON))
         }
     };
     settings.backoff_policy = Some(backoff_policy);
     settings.metric = Some(Metric::default());
     Some(settings)
+}
+
+/// What a consumer could not process: after a second, and then after twice as long each time. The official client for Node.js knows
+/// the exponential form alone, and that for Python the list alone; the others know both.
+fn again(max_attempts: i32, as_list: bool) -> RetryPolicy {
+    if !as_list {
+        return backoff(max_attempts, AGAIN_AFTER_MS, AGAIN_AFTER_MS_MAX);
+    }
+    let all = std::iter::successors(Some(AGAIN_AFTER_MS), |ms| (*ms < AGAIN_AFTER_MS_MAX).then_some(ms * 2));
+    let next = all.map(|ms| duration(ms.min(AGAIN_AFTER_MS_MAX))).collect();
+    RetryPolicy { max_attempts, strategy: Some(retry_policy::Strategy::CustomizedBackoff(CustomizedBackoff { next })) }
 }
 
 fn backoff(max_attempts: i32, initial_ms: u128, max_ms: u128) -> RetryPolicy {
@@ -111,7 +126,7 @@ mod tests {
     #![expect(clippy::panic, clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
-    use rocketmq_proto::{ClientType, Publishing, Resource, Subscription};
+    use rocketmq_proto::{ClientType, Publishing, Resource, Subscription, Ua};
 
     fn filled_of(client_type: ClientType, pub_sub: PubSub, group: GroupOptions) -> Settings {
         let settings = Settings { client_type: Some(client_type.into()), pub_sub: Some(pub_sub), ..Default::default() };
@@ -152,6 +167,18 @@ mod tests {
             assert_eq!((subscription.fifo, subscription.receive_batch_size), (Some(group.is_fifo), Some(32)));
             assert_eq!(subscription.long_polling_timeout.unwrap().seconds, poll_s);
         }
+    }
+
+    #[test]
+    fn the_client_for_python_gets_the_same_backoff_as_a_list() {
+        let subscription = Some(PubSub::Subscription(Subscription::default()));
+        let user_agent = Some(Ua { language: PYTHON, ..Ua::default() });
+        let settings = Settings { user_agent, pub_sub: subscription, ..Settings::default() };
+        let policy = filled(settings, GroupOptions::default()).unwrap().backoff_policy.unwrap();
+        let Some(retry_policy::Strategy::CustomizedBackoff(list)) = policy.strategy else { panic!("no list") };
+        let seconds: Vec<_> = list.next.iter().map(|after| after.seconds).collect();
+        assert_eq!(policy.max_attempts, 16);
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 7200]);
     }
 
     #[test]

@@ -160,6 +160,25 @@ func main() {
 	}
 	fmt.Println("push consumer in order: ok")
 
+	poisoned := &rmq.FuncMessageListener{Consume: func(m *rmq.MessageView) rmq.ConsumerResult {
+		processed <- string(m.GetBody())
+		if string(m.GetBody()) == "a poison" {
+			return rmq.FAILURE
+		}
+		return rmq.SUCCESS
+	}}
+	push, err = rmq.NewPushConsumer(config("slow"), rmq.WithPushAwaitDuration(5*time.Second),
+		rmq.WithPushSubscriptionExpressions(map[string]*rmq.FilterExpression{"paid": rmq.SUB_ALL}),
+		rmq.WithPushMessageListener(poisoned))
+	check(err)
+	check(push.Start())
+	sendAll(producer("paid"), "paid", "a poison", "a next")
+	for _, body := range []string{"a poison", "a poison", "a next"} {
+		came := <-processed
+		expect(came == body, body, came)
+	}
+	fmt.Println("giving up: ok")
+
 	forged := &rmq.Message{Topic: "orders", Body: []byte("x")}
 	forged.AddProperty("UNIQ_KEY", "x")
 	_, err = orders.Send(context.Background(), forged)

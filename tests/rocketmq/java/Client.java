@@ -30,7 +30,7 @@ public final class Client {
 
   public static void main(String[] args) throws Exception {
     Producer producer = PROVIDER.newProducerBuilder().setClientConfiguration(CONFIGURATION)
-        .setTopics("orders", "pushed", "later", "steps", "line").build();
+        .setTopics("orders", "pushed", "later", "steps", "line", "paid").build();
     SimpleConsumer shop = PROVIDER.newSimpleConsumerBuilder().setClientConfiguration(CONFIGURATION)
         .setConsumerGroup("shop").setAwaitDuration(Duration.ofSeconds(5))
         .setSubscriptionExpressions(Map.of("orders", FilterExpression.SUB_ALL)).build();
@@ -94,6 +94,19 @@ public final class Client {
       expect(body.equals(came), body + ", not " + came);
     }
     say("push consumer in order");
+
+    PROVIDER.newPushConsumerBuilder().setClientConfiguration(CONFIGURATION).setConsumerGroup("slow")
+        .setSubscriptionExpressions(Map.of("paid", FilterExpression.SUB_ALL))
+        .setMessageListener(view -> {
+          processed.add(body(view));
+          return body(view).equals("a poison") ? ConsumeResult.FAILURE : ConsumeResult.SUCCESS;
+        }).build();
+    sendAll(producer, "paid", "a poison", "a next");
+    for (String body : List.of("a poison", "a poison", "a next")) {
+      String came = processed.poll(WAIT_S, TimeUnit.SECONDS);
+      expect(body.equals(came), body + ", not " + came);
+    }
+    say("giving up");
 
     refused("40007", () -> producer.send(message("orders", "x").addProperty("UNIQ_KEY", "x").build()));
     say("refusal");

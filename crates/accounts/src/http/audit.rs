@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AuditQuery {
-    /// Changes of such things: group, topic, grant, key, user, device, link, token, dead_letter or meeting.
+    /// Changes of such things: group, topic, grant, key, user, device, link, token, dead_letter, queue_topic, queue_group or meeting.
     kind: Option<String>,
     /// Changes of the thing with this id; of a grant `<group>/<topic>`.
     subject: Option<String>,

@@ -9,13 +9,12 @@ use crate::messages::{
     BROKER_GROUP, DEAD_TOPIC, LOOK_MAX, Look, Looked, Messages, NoMessages, NotPublished, One, Publication, Published,
     Publisher, Redrive, StoredMessage,
 };
-use crate::server::QueueTopicState;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use catalog::{Actor, Change, KeyKind, Kind, Note, Row, Scope};
+use catalog::{Actor, Change, KeyKind, Kind, Note, Scope};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -83,7 +82,7 @@ fn not_published(refused: NotPublished) -> Problem {
     if code == Code::Unavailable { problem.retry_after(1) } else { problem }
 }
 
-async fn answered<T>(answer: Answer<T>) -> Result<T, Problem> {
+pub(super) async fn answered<T>(answer: Answer<T>) -> Result<T, Problem> {
     match timeout(ANSWERS_WITHIN, answer).await {
         Ok(Some(answer)) => Ok(answer),
         _ => {
@@ -139,7 +138,7 @@ pub(super) struct MessageQuery {
 }
 
 /// The caller may have lost the right while others had theirs.
-async fn turn(api: &Api, caller: &Caller) -> Result<Turn, Problem> {
+pub(super) async fn turn(api: &Api, caller: &Caller) -> Result<Turn, Problem> {
     let turn = timeout(ANSWERS_WITHIN, Arc::clone(&api.looks).acquire_owned()).await;
     let words = "very many ask at once; try again in a moment";
     let turn = turn.ok().and_then(Result::ok).map(Turn::of);
@@ -170,6 +169,7 @@ fn no_messages(none: NoMessages) -> Problem {
     let code = match none {
         NoMessages::Topic(_) | NoMessages::Damaged => Code::NotFound,
         NoMessages::Id(_) => Code::InvalidQuery,
+        NoMessages::OtherType { .. } => Code::InvalidTopic,
         NoMessages::Unavailable(_) => Code::Unavailable,
     };
     Problem::new(code, none.to_string())
@@ -216,23 +216,6 @@ pub(super) async fn list_dead_letters(
 
 fn dead_letters_of(messages: &dyn Messages, group: &str) -> Result<String, Problem> {
     messages.dead_letters_of(group).ok_or_else(|| Refusals::of("consumer group", group).unknown())
-}
-
-/// Lists the topics of the queue: what they hold, and what their consumer groups have still to consume.
-#[utoipa::path(
-    get, path = "/api/v1/queue-topics", tag = "messages", security(("api_key" = ["topics"])), params(Part),
-    responses((status = 200, body = Items<QueueTopicState>), Refused)
-)]
-pub(super) async fn list_queue_topics(
-    State(api): State<Arc<Api>>,
-    _: Holder<Topics>,
-    Asked(part): Asked<Part>,
-) -> Result<Json<Items<QueueTopicState>>, Problem> {
-    let page = part.page()?;
-    let rows = api.state.messages.topics().into_iter().map(|topic| Row { value: topic, changed: 0 });
-    let is_behind = |row: &Row<QueueTopicState>| page.after.as_ref().is_none_or(|after| row.value.topic > *after);
-    let rows = rows.filter(is_behind).take(page.limit as usize).collect();
-    Items::of(&part, rows, |topic| topic.topic.clone(), |row| row.value)
 }
 
 /// A dead letter with its payload, up to 65,536 bytes of it.

@@ -10,6 +10,7 @@ mod meetings;
 mod messages;
 mod once;
 mod owners;
+mod queue_names;
 mod refusals;
 mod server;
 mod tokens;
@@ -566,10 +567,13 @@ fn the_document_names_every_route_with_its_answers() {
         "/api/v1/meetings/{meeting}/unblock",
         "/api/v1/meetings/{meeting}/unmute",
         "/api/v1/messages",
+        "/api/v1/queue-groups",
+        "/api/v1/queue-groups/{group}",
         "/api/v1/queue-groups/{group}/dead-letters",
         "/api/v1/queue-groups/{group}/dead-letters/{message}",
         "/api/v1/queue-groups/{group}/dead-letters/{message}/redrive",
         "/api/v1/queue-topics",
+        "/api/v1/queue-topics/{topic}",
         "/api/v1/queue-topics/{topic}/messages",
         "/api/v1/server",
         "/api/v1/server/configuration",

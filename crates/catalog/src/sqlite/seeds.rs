@@ -145,7 +145,7 @@ async fn is_there(conn: &mut SqliteConnection, kind: Kind, subject: &str) -> Res
         Kind::User => users::row(conn, subject).await?.is_some(),
         Kind::Link => links::link(conn, subject).await?.is_some(),
         // Nobody seeds such.
-        Kind::Device | Kind::DeadLetter | Kind::Meeting | Kind::Token => false,
+        Kind::Device | Kind::DeadLetter | Kind::QueueTopic | Kind::QueueGroup | Kind::Meeting | Kind::Token => false,
     })
 }
 

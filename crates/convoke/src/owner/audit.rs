@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 pub(crate) enum Verb {
     /// List changes, the newest first; they are kept for 90 days.
     List {
-        /// Changes of such things: group, topic, grant, key, user, device, link, token, dead_letter or meeting.
+        /// Changes of such things: group, topic, grant, key, user, device, link, token, dead_letter, queue_topic, queue_group or meeting.
         #[arg(long)]
         kind: Option<String>,
         /// Changes of the thing with this id; of a grant GROUP/TOPIC, user:USER/TOPIC or key:KEY/TOPIC.

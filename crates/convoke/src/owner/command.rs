@@ -2,7 +2,8 @@
 
 use super::login::{Login, Logout};
 use super::{
-    Options, audit, devices, grants, groups, keys, links, meetings, messages, profiles, server, tokens, topics, users,
+    Options, audit, devices, grants, groups, keys, links, meetings, messages, profiles, queue, server, tokens, topics,
+    users,
 };
 use clap::{Args, Subcommand};
 
@@ -62,6 +63,14 @@ pub(crate) enum Command {
         after_help = "Examples:\n  convoke messages publish orders-up/call hello\n  convoke messages publish orders-up/p2p/GID_phone@@@d1 hello\n  convoke messages list orders-up\n  convoke messages dead-letters convoke-broker\n  convoke messages redrive convoke-broker MESSAGE"
     )]
     Messages(Noun<messages::Verb>),
+    /// Topics and consumer groups of the queue.
+    #[command(
+        after_help = "Examples:\n  convoke queue topics create steps --type fifo\n  convoke queue groups create shop --max-attempts 5\n  convoke queue groups show shop"
+    )]
+    Queue {
+        #[command(subcommand)]
+        noun: queue::Queue,
+    },
     /// The server: what it is, what it uses, what it was told.
     #[command(
         after_help = "Examples:\n  convoke server show\n  convoke server config\n  convoke server health && echo fine"

@@ -23,6 +23,7 @@ mod meetings;
 mod messages;
 mod profile;
 mod profiles;
+mod queue;
 mod secret_file;
 mod server;
 mod show;
@@ -79,6 +80,10 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::Meetings(noun) => run_verb(noun).await,
         Command::Tokens(noun) => run_verb(noun).await,
         Command::Messages(noun) => run_verb(noun).await,
+        Command::Queue { noun } => {
+            let (call, options) = noun.into_call()?;
+            run_call(call, options).await
+        }
         Command::Server(noun) => run_verb(noun).await,
         Command::Audit(noun) => run_verb(noun).await,
     }
@@ -86,7 +91,10 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
 
 async fn run_verb<V: Verb>(noun: Noun<V>) -> Result<ExitCode> {
     let Noun { verb, options } = noun;
-    let call = verb.call()?;
+    run_call(verb.call()?, options).await
+}
+
+async fn run_call(call: Call, options: Options) -> Result<ExitCode> {
     let target = Target::find(&options.flags)?;
     let server = Server::open(&target)?;
     if !options.quiet {

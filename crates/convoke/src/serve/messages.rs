@@ -1,13 +1,11 @@
 //! Broker and queue, as the API asks them for messages.
 
-use super::view::topic;
 use accounts::access::P2pTopic;
 use accounts::clients::{Answer, Turn};
 use accounts::messages::{
     DEAD_REASON, DEAD_TOPIC, Look, Looked, Messages, NoMessages, NotPublished, One, Publication, Published, Redrive,
     SHOWN_ALONE_BYTES_MAX, SHOWN_BYTES_MAX, StoredMessage,
 };
-use accounts::server::QueueTopicState;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use broker::Broker;
@@ -76,12 +74,6 @@ impl Messages for OwnersMessages {
         self.queue.topics_of(&group).iter().map(ToString::to_string).collect()
     }
 
-    fn topics(&self) -> Vec<QueueTopicState> {
-        let mut topics: Vec<_> = self.queue.describe_all().into_iter().map(topic).collect();
-        topics.sort_by(|one, other| one.topic.cmp(&other.topic));
-        topics
-    }
-
     fn dead_letters_of(&self, group: &str) -> Option<String> {
         let group = GroupName::parse(group).ok()?;
         TopicName::dead_letters_of(&group).ok().map(|topic| topic.to_string())
@@ -116,6 +108,11 @@ async fn tried_again(queue: Engine, redrive: Redrive, turn: Turn) -> Result<Opti
     message.properties.retain(|(name, _)| ![DEAD_REASON, DEAD_TOPIC].contains(&name.as_str()));
     let new = queue.redrive(&source, &message_id, &target, &message).await.map_err(|error| match error {
         SendError::UnknownTopic(topic) => NoMessages::Topic(topic.to_string()),
+        SendError::WrongType { topic, topic_type, message_type } => NoMessages::OtherType {
+            topic: topic.to_string(),
+            topic_type: topic_type.to_string(),
+            message_type: message_type.to_string(),
+        },
         other => NoMessages::Unavailable(other.to_string()),
     })?;
     Ok(Some(new.map(|id| id.to_string())))

@@ -10,6 +10,7 @@ mod issuers;
 mod jwks;
 mod meetings;
 mod messages;
+mod queue_names;
 mod revocation;
 mod rocketmq;
 mod roles;

@@ -60,7 +60,7 @@ async fn remove(config: &Config, storage: &Storage, left: Vec<(Kind, String)>) -
             Kind::Link => Change::RemoveLink { link_id: subject },
             Kind::User => Change::RemoveUser { user: subject, force: true },
             Kind::Group | Kind::Parent | Kind::Grant | Kind::Device => continue,
-            Kind::DeadLetter | Kind::Meeting | Kind::Token => continue,
+            Kind::DeadLetter | Kind::QueueTopic | Kind::QueueGroup | Kind::Meeting | Kind::Token => continue,
         };
         let by = By { actor: Actor::Server, address: None, at_ms: storage.clock.now_ms(), right_as_of: None };
         storage.catalog.apply(Order { change, by, expected: None }).await?;

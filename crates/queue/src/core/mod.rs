@@ -425,6 +425,10 @@ impl Core {
         self.subscription_by_id.get(&id)?.progress.next_deadline()
     }
 
+    pub(crate) fn groups(&self) -> Vec<(GroupName, GroupOptions)> {
+        self.group_by_id.values().map(|group| (group.name.clone(), group.options)).collect()
+    }
+
     pub(crate) fn topic_names(&self) -> Vec<TopicName> {
         self.topic_id_by_name.keys().cloned().collect()
     }

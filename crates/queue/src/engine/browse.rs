@@ -6,8 +6,8 @@ use super::Engine;
 use super::receive::decode;
 use super::state::{message_id, parse_message_id};
 use crate::error::{AdminError, Unavailable};
-use crate::message::{Message, MessageId, TopicDescription};
-use crate::names::TopicName;
+use crate::message::{GroupOptions, Message, MessageId, TopicDescription};
+use crate::names::{GroupName, TopicName};
 
 /// Messages of one look, at most.
 pub const LOOK_MAX: usize = 200;
@@ -52,6 +52,20 @@ impl Engine {
         let mut described: Vec<_> = described.collect();
         described.sort_by_key(|description| std::cmp::Reverse(description.messages));
         described
+    }
+
+    /// The same of one; `None`: there is none of this name.
+    #[must_use]
+    pub fn describe_one(&self, topic: &TopicName) -> Option<TopicDescription> {
+        self.inner.describe(topic).ok()
+    }
+
+    /// All groups, in the order of their names.
+    #[must_use]
+    pub fn groups(&self) -> Vec<(GroupName, GroupOptions)> {
+        let mut groups = self.inner.state().core.groups();
+        groups.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        groups
     }
 
     /// Looks at messages, which stay as they are. Reads the disk, and so blocks. Returns whether there are more behind them,

@@ -13,6 +13,7 @@ use crate::serve::descriptors::Descriptors;
 use crate::serve::endpoints::BoundAddresses;
 use accounts::certificate::ClientAuthority;
 use accounts::clients::Turn;
+use accounts::queue_names::QueueTopicType;
 use accounts::server::{
     CertificateState, DataState, LimitState, ListenerState, LogState, QUEUE_TOPICS_MAX, QueueGroupState,
     QueueTopicState, ServerState, ServerView, Setting,
@@ -21,7 +22,7 @@ use broker::{Broker, Stats};
 use clock::Clock;
 use commitlog::Log;
 use disk::{DirectorySize, free_of};
-use queue::{Engine, GroupProgress, TopicDescription};
+use queue::{Engine, GroupProgress, TopicDescription, TopicType};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -171,8 +172,18 @@ impl View {
 }
 
 pub(super) fn topic(description: TopicDescription) -> QueueTopicState {
-    let TopicDescription { topic, messages, bytes, groups, .. } = description;
-    QueueTopicState { topic: topic.to_string(), messages, bytes, groups: groups.into_iter().map(group).collect() }
+    let TopicDescription { topic, topic_type, messages, delayed, bytes, groups } = description;
+    let (topic, topic_type) = (topic.to_string(), type_name(topic_type));
+    QueueTopicState { topic, topic_type, messages, delayed, bytes, groups: groups.into_iter().map(group).collect() }
+}
+
+fn type_name(topic_type: TopicType) -> QueueTopicType {
+    match topic_type {
+        TopicType::Normal => QueueTopicType::Normal,
+        TopicType::Fifo => QueueTopicType::Fifo,
+        TopicType::Delay => QueueTopicType::Delay,
+        TopicType::Transaction => QueueTopicType::Transaction,
+    }
 }
 
 fn group(progress: GroupProgress) -> QueueGroupState {
