@@ -8,6 +8,7 @@
 //! - `mqtt`: CPU and memory of live MQTT traffic, beside a program that only copies packets and Mosquitto.
 //! - `hostile`: how late the messages of a healthy pair come beside hostile clients.
 //! - `durable`: QoS 1 publishes to absent receivers (PUBACK after fdatasync), beside a raw writer on the same disk.
+//! - `queue`: durable sends through gRPC, and from send to receive, beside a raw writer on the same disk.
 //! - `resume`: latency of clients that are there while thousands come back to messages that are on the disk alone.
 //! - `reclaim`: latency of clients while the log gives its oldest segments back.
 //! - `revocation`: how long connections outlive their right.
@@ -22,6 +23,7 @@ mod mqtt_traffic;
 mod open_loop;
 mod pairs;
 mod presence;
+mod queue;
 mod raw_disk;
 mod reclaim;
 mod resume;
@@ -111,6 +113,11 @@ enum What {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    Queue {
+        /// How long each number of senders sends, in seconds.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
     Resume {
         /// At most about 19,000, as above.
         #[arg(long, default_value_t = 10_000)]
@@ -174,6 +181,7 @@ fn main() -> Result<()> {
         // Before anything is made.
         What::Copy => Ok(()),
         What::Durable { seconds } => durable::measure(folder.path(), &cli.program, seconds),
+        What::Queue { seconds } => queue::measure(folder.path(), &cli.program, seconds),
         What::Resume { inboxes, messages } => resume::measure(folder.path(), &cli.program, inboxes, messages),
         What::Reclaim => reclaim::measure(folder.path(), &cli.program),
         What::Revocation { revocations, connections, devices } => {
