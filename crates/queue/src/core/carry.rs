@@ -14,7 +14,7 @@ use crate::ids::{SubscriptionId, TopicId};
 use crate::records::{GroupKey, encode_entry, kind};
 
 /// What the log takes for a definition, more or less.
-const DEFINITION_BYTES: u64 = 128;
+pub(crate) const DEFINITION_BYTES: u64 = 128;
 
 /// What becomes of a message whose place is wanted back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,11 +111,9 @@ impl Core {
         messages.map(|(position, entry)| (position, entry.bytes()))
     }
 
-    /// How much would be appended if everything were carried.
-    pub(crate) fn live_bytes(&self) -> u64 {
-        let messages: u64 = self.topic_by_id.values().map(|topic| topic.messages.bytes() + topic.waiting.bytes()).sum();
-        let definitions = self.topic_by_id.len() + 2 * self.group_by_id.len() + self.subscription_by_id.len();
-        messages + definitions as u64 * DEFINITION_BYTES
+    /// How much would be appended if all messages were carried.
+    pub(crate) fn message_bytes(&self) -> u64 {
+        self.topic_by_id.values().map(|topic| topic.messages.bytes() + topic.waiting.bytes()).sum()
     }
 
     pub(crate) fn subscription_count(&self, topic: TopicId) -> usize {

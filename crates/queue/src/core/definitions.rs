@@ -5,7 +5,7 @@ use commitlog::Position;
 
 use super::Core;
 use crate::ids::{GroupId, SubscriptionId, TopicId};
-use crate::records::{encode_group, encode_topic, kind};
+use crate::records::{encode_topic, kind};
 
 /// A record that says what the core knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,16 +26,17 @@ pub(crate) enum Defined {
 }
 
 impl Core {
-    /// The records that define topics, groups and subscriptions, by name. A group has its id from its first record and its
-    /// options from its last one.
-    pub(crate) fn definitions(&self) -> impl Iterator<Item = (Position, Defined)> + '_ {
-        let topics = self.topic_by_id.keys().map(|id| (id.0, Defined::Topic(*id)));
-        let groups = self.group_by_id.iter().flat_map(|(id, group)| {
-            let options = Some(group.options_set_by).filter(|by| by != id);
-            [Some(*id), options].into_iter().flatten().map(|name| (name.0, Defined::Group(*id)))
-        });
-        let subscriptions = self.subscription_by_id.keys().map(|id| (id.0, Defined::Subscription(*id)));
-        topics.chain(groups).chain(subscriptions).map(|(name, defined)| (Position(name), defined))
+    /// The records that define topics, groups and subscriptions, by name.
+    #[cfg(test)]
+    pub(crate) fn definitions(&self) -> Vec<(Position, Defined)> {
+        [self.groups.definitions(), self.topic_definitions()].concat()
+    }
+
+    /// The records that define topics and subscriptions, by name.
+    pub(crate) fn topic_definitions(&self) -> Vec<(Position, Defined)> {
+        let topics = self.topic_by_id.keys().map(|id| (Position(id.0), Defined::Topic(*id)));
+        let subscriptions = self.subscription_by_id.keys();
+        topics.chain(subscriptions.map(|id| (Position(id.0), Defined::Subscription(*id)))).collect()
     }
 
     /// The record of this name, as it would be written now.
@@ -46,11 +47,7 @@ impl Core {
                 let (kind, payload) = encode_topic(topic.name.as_str(), topic.topic_type);
                 (kind, 0, payload)
             }
-            Defined::Group(id) => {
-                let group = self.group_by_id.get(&id)?;
-                let (kind, payload) = encode_group(group.options, group.name.as_str());
-                (kind, 0, payload)
-            }
+            Defined::Group(_) => return self.groups.define(name, defined),
             Defined::Subscription(id) => {
                 let subscription = self.subscription_by_id.get(&id)?;
                 (kind::SUBSCRIPTION, subscription.group.0, subscription.topic.0.to_le_bytes().to_vec())

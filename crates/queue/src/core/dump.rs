@@ -71,11 +71,25 @@ pub(crate) struct GroupProgress {
 }
 
 impl CoreDump {
-    /// Begins a dump for a snapshot that goes on at `from`; the core knows all that was appended below.
-    pub(crate) fn begin(core: &Core, from: Position) -> Self {
+    /// Begins a dump of topics and subscriptions for a snapshot that goes on at `from`; the core knows all that was appended
+    /// below.
+    pub(crate) fn of_topics(core: &Core, from: Position) -> Self {
+        Self::with(core, from, core.topic_definitions())
+    }
+
+    /// The same with groups.
+    #[cfg(test)]
+    pub(crate) fn of_all(core: &Core, from: Position) -> Self {
+        Self::with(core, from, core.definitions())
+    }
+
+    fn with(core: &Core, from: Position, mut definitions: Vec<(Position, Defined)>) -> Self {
+        definitions.retain(|(name, _)| *name < from);
+        // The next one last. Subscriptions come behind what they name.
+        definitions.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(*name));
         let subscriptions = core.subscription_by_id.keys();
         let groups = subscriptions.map(|id| Waiting { subscription: *id, held: None }).collect();
-        let (definitions, topics) = (core.definitions_before(from), core.topic_parts());
+        let topics = core.topic_parts();
         let (next_message, ids) = (Position(0), core.topic_ids());
         Self { from, definitions, topics, next_message, ids, next_id: 0, groups, waited: 0 }
     }
@@ -154,13 +168,6 @@ impl CoreDump {
 }
 
 impl Core {
-    /// The next one last. Subscriptions come behind what they name.
-    fn definitions_before(&self, end: Position) -> Vec<(Position, Defined)> {
-        let mut before: Vec<_> = self.definitions().filter(|(name, _)| *name < end).collect();
-        before.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(*name));
-        before
-    }
-
     /// What a start needs of the message.
     fn index(&self, (topic, part): (TopicId, TopicPart), kept: Kept) -> Option<Said> {
         let found = self.topic_by_id.get(&topic)?;

@@ -7,6 +7,7 @@
 mod carry;
 mod definitions;
 mod dump;
+mod groups;
 mod late;
 mod messages;
 mod progress;
@@ -20,9 +21,10 @@ use std::time::Duration;
 
 use commitlog::Position;
 
-pub(crate) use carry::{Fate, Kept, Restated, TopicPart};
+pub(crate) use carry::{DEFINITION_BYTES, Fate, Kept, Restated, TopicPart};
 pub(crate) use definitions::{Defined, Said};
 pub(crate) use dump::{CoreDump, CoreStep};
+pub(crate) use groups::Groups;
 pub(crate) use late::{LateTopics, Undefined};
 pub(crate) use progress::{Expired, HandOut, LimitNews, PickRequest, Picked};
 pub(crate) use recent::{Recent, RecentIds};
@@ -38,9 +40,7 @@ use waiting::Waiting;
 #[derive(Debug, Default)]
 pub(crate) struct Core {
     topic_by_id: HashMap<TopicId, Topic>,
-    topic_id_by_name: HashMap<TopicName, TopicId>,
-    group_by_id: HashMap<GroupId, ConsumerGroup>,
-    group_id_by_name: HashMap<GroupName, GroupId>,
+    groups: Groups,
     subscription_by_id: HashMap<SubscriptionId, Subscription>,
 }
 
@@ -54,13 +54,6 @@ struct Topic {
     waiting: Waiting,
     recent_ids: RecentIds,
     subscriptions: Vec<(GroupId, SubscriptionId)>,
-}
-
-#[derive(Debug)]
-struct ConsumerGroup {
-    name: GroupName,
-    options: GroupOptions,
-    options_set_by: GroupId,
 }
 
 #[derive(Debug)]
@@ -106,29 +99,27 @@ pub(crate) struct SubscriptionInfo {
 }
 
 impl Core {
+    #[cfg(test)]
     pub(crate) fn topic_id(&self, name: &TopicName) -> Option<TopicId> {
-        self.topic_id_by_name.get(name).copied()
+        self.topic_by_id.iter().find(|(_, topic)| topic.name == *name).map(|(id, _)| *id)
     }
 
     pub(crate) fn group_id(&self, name: &GroupName) -> Option<GroupId> {
-        self.group_id_by_name.get(name).copied()
+        self.groups.id(name)
     }
 
+    #[cfg(test)]
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    #[cfg(test)]
     pub(crate) fn group_options(&self, id: GroupId) -> Option<GroupOptions> {
-        self.group_by_id.get(&id).map(|group| group.options)
-    }
-
-    pub(crate) fn topic_count(&self) -> usize {
-        self.topic_by_id.len()
-    }
-
-    pub(crate) fn group_count(&self) -> usize {
-        self.group_by_id.len()
+        self.groups.options(id)
     }
 
     /// Creates the topic. One that exists keeps its messages.
     pub(crate) fn add_topic(&mut self, id: TopicId, name: TopicName, topic_type: TopicType) {
-        self.topic_id_by_name.insert(name.clone(), id);
         let topic = || {
             let (messages, waiting, subscriptions) = (Messages::default(), Waiting::default(), Vec::new());
             Topic { name, topic_type, messages, waiting, recent_ids: RecentIds::default(), subscriptions }
@@ -136,17 +127,34 @@ impl Core {
         self.topic_by_id.entry(id).or_insert_with(topic);
     }
 
-    /// Creates the group, or changes the options of the one with that name; `id` is of the record that says so. The first
-    /// record of the name gives the group its id and the last one its options, in whatever order they are applied.
+    /// Creates the group, or changes its options, by the record of this id.
     pub(crate) fn set_group(&mut self, id: GroupId, name: GroupName, options: GroupOptions) {
-        let known = self.group_id_by_name.get(&name).copied();
-        let group = match known.and_then(|known| self.group_by_id.remove(&known)) {
-            Some(newer) if newer.options_set_by > id => newer,
-            _ => ConsumerGroup { name: name.clone(), options, options_set_by: id },
-        };
-        let id = known.map_or(id, |known| known.min(id));
-        self.group_id_by_name.insert(name, id);
-        self.group_by_id.insert(id, group);
+        self.groups.set(id, name, options);
+    }
+
+    /// Has what the others know of this group.
+    pub(crate) fn copy_group(&mut self, id: GroupId, others: &Groups) {
+        self.groups.copy(id, others);
+    }
+
+    pub(crate) fn subscription_ids(&self) -> Vec<SubscriptionId> {
+        self.subscription_by_id.keys().copied().collect()
+    }
+
+    /// Takes it apart: the groups, and a core of each topic alone, with the groups that have subscribed to it.
+    pub(crate) fn into_parts(mut self) -> (Groups, Vec<(TopicId, TopicName, TopicType, Self)>) {
+        let mut parts = Vec::with_capacity(self.topic_by_id.len());
+        for (id, topic) in std::mem::take(&mut self.topic_by_id) {
+            let (name, topic_type) = (topic.name.clone(), topic.topic_type);
+            let mut core = Self::default();
+            for (group, subscription) in &topic.subscriptions {
+                core.groups.copy(*group, &self.groups);
+                core.subscription_by_id.extend(self.subscription_by_id.remove_entry(subscription));
+            }
+            core.topic_by_id.insert(id, topic);
+            parts.push((id, name, topic_type, core));
+        }
+        (self.groups, parts)
     }
 
     pub(crate) fn subscription(&self, group: GroupId, topic: TopicId) -> Option<SubscriptionId> {
@@ -167,10 +175,6 @@ impl Core {
         self.subscription_by_id.insert(id, subscription);
     }
 
-    pub(crate) fn topic_type(&self, id: TopicId) -> Option<TopicType> {
-        self.topic_by_id.get(&id).map(|topic| topic.topic_type)
-    }
-
     pub(crate) fn has_topic(&self, id: TopicId) -> bool {
         self.topic_by_id.contains_key(&id)
     }
@@ -181,7 +185,7 @@ impl Core {
 
     pub(crate) fn subscription_info(&self, id: SubscriptionId) -> Option<SubscriptionInfo> {
         let subscription = self.subscription_by_id.get(&id)?;
-        let group = self.group_by_id.get(&subscription.group)?;
+        let group = self.groups.group(subscription.group)?;
         let topic = self.topic_by_id.get(&subscription.topic)?;
         let (is_fifo, topic) = (topic.topic_type == TopicType::Fifo, topic.name.clone());
         let attempts_max = group.options.attempts_max;
@@ -425,21 +429,6 @@ impl Core {
         self.subscription_by_id.get(&id)?.progress.next_deadline()
     }
 
-    pub(crate) fn groups(&self) -> Vec<(GroupName, GroupOptions)> {
-        self.group_by_id.values().map(|group| (group.name.clone(), group.options)).collect()
-    }
-
-    pub(crate) fn topic_names(&self) -> Vec<TopicName> {
-        self.topic_id_by_name.keys().cloned().collect()
-    }
-
-    /// In no order.
-    pub(crate) fn topics_of(&self, group: &GroupName) -> Vec<TopicName> {
-        let Some(group) = self.group_id(group) else { return Vec::new() };
-        let its = self.topic_by_id.values().filter(|topic| topic.subscriptions.iter().any(|(of, _)| *of == group));
-        its.map(|topic| topic.name.clone()).collect()
-    }
-
     /// Whether it is in the line or waits.
     pub(crate) fn holds(&self, topic: TopicId, message: Position) -> bool {
         let topic = self.topic_by_id.get(&topic);
@@ -474,7 +463,7 @@ impl Core {
     pub(crate) fn describe(&self, topic: TopicId, now: Now) -> Option<TopicDescription> {
         let topic = self.topic_by_id.get(&topic)?;
         let groups = topic.subscriptions.iter().filter_map(|(group, id)| {
-            let name = self.group_by_id.get(group)?.name.clone();
+            let name = self.groups.group(*group)?.name.clone();
             let progress = &self.subscription_by_id.get(id)?.progress;
             let (passed, in_flight, due_again) = progress.counts(now);
             let waiting = passed + topic.messages.len_from(progress.cursor()) as u64;

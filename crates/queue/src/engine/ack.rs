@@ -5,7 +5,7 @@ use std::time::Duration;
 use commitlog::{Need, NewRecord, Part};
 
 use super::Inner;
-use super::state::{DurableAnswer, wait_durable};
+use super::durable::{DurableAnswer, wait_durable};
 use crate::atomic_ack::{AckRecord, AtomicAck};
 use crate::core::Expired;
 use crate::error::AckError;
@@ -24,18 +24,19 @@ impl Inner {
     }
 
     fn append_ack(&self, id: &HandOutId, now: Now) -> Result<DurableAnswer, AckError> {
-        let mut state = self.state();
-        state.hold(id, now)?;
+        let topic = self.topic_of(id.subscription).ok_or(AckError::Expired)?;
+        let mut locked = self.lock(&topic);
+        locked.hold(id, now)?;
         let position = id.position.to_bytes();
         let payload = [Part::Bytes(&position)];
         let record = NewRecord::new(kind::ACK, id.subscription.0, &payload);
-        match state.append(&self.log, Need::Essential, &[record]) {
+        match locked.append(Need::Essential, &[record]) {
             Ok(appended) => {
-                state.consume_when_durable(appended.end, id.subscription, id.position);
-                Ok(state.answer_when_durable(appended.end))
+                locked.consume_when_durable(appended.end, id.subscription, id.position);
+                Ok(locked.answer_when_durable(appended.end))
             }
             Err(error) => {
-                state.core.release(id.subscription, id.position, id.serial);
+                locked.core.release(id.subscription, id.position, id.serial);
                 Err(error.into())
             }
         }
@@ -47,12 +48,13 @@ impl Inner {
         }
         let id = self.parse(receipt)?;
         let now = self.now();
-        let mut state = self.state();
-        state.check_available()?;
-        let changed = state.core.change(id.subscription, id.position, id.serial, invisible, now);
+        let topic = self.topic_of(id.subscription).ok_or(AckError::Expired)?;
+        let mut locked = self.lock(&topic);
+        self.check_available()?;
+        let changed = locked.core.change(id.subscription, id.position, id.serial, invisible, now);
         let serial = changed.map_err(|Expired| AckError::Expired)?;
         // Of the receives one waits for the next deadline, which is another one now.
-        state.wake_one(id.subscription);
+        locked.wake_one(id.subscription);
         Ok(HandOutId { serial, ..id }.receipt(self.log.epoch()))
     }
 }
@@ -61,22 +63,27 @@ impl AtomicAck for Inner {
     fn prepare(&self, receipt: &Receipt) -> Result<AckRecord, AckError> {
         let id = self.parse(receipt)?;
         let now = self.now();
-        self.state().hold(&id, now)?;
+        let topic = self.topic_of(id.subscription).ok_or(AckError::Expired)?;
+        self.lock(&topic).hold(&id, now)?;
         let payload = id.position.to_bytes().to_vec();
         Ok(AckRecord { kind: kind::ACK, owner: id.subscription.0, payload })
     }
 
     fn commit(&self, receipt: &Receipt) {
-        if let Ok(id) = self.parse(receipt) {
-            self.state().consume(id.subscription, id.position);
+        if let Ok(id) = self.parse(receipt)
+            && let Some(topic) = self.topic_of(id.subscription)
+        {
+            self.lock(&topic).consume(id.subscription, id.position);
         }
     }
 
     fn abort(&self, receipt: &Receipt) {
-        if let Ok(id) = self.parse(receipt) {
-            let mut state = self.state();
-            state.core.release(id.subscription, id.position, id.serial);
-            state.wake_one(id.subscription);
+        if let Ok(id) = self.parse(receipt)
+            && let Some(topic) = self.topic_of(id.subscription)
+        {
+            let mut locked = self.lock(&topic);
+            locked.core.release(id.subscription, id.position, id.serial);
+            locked.wake_one(id.subscription);
         }
     }
 }

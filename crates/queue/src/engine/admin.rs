@@ -1,10 +1,10 @@
 //! Topics and groups: created with one append each, answered when it is durable; described from memory.
 
-use commitlog::{Need, NewRecord, Part};
+use commitlog::{Appended, Need, NewRecord, Part};
 
 use super::Inner;
-use super::state::{DurableAnswer, wait_durable};
-use crate::error::AdminError;
+use super::durable::{DurableAnswer, unavailable, wait_durable};
+use crate::error::{AdminError, Unavailable};
 use crate::ids::{GroupId, TopicId};
 use crate::limits::{GROUPS_MAX, TOPICS_MAX};
 use crate::message::{GroupOptions, TopicDescription, TopicType};
@@ -23,28 +23,35 @@ impl Inner {
         }
         let answer = self.append_topic(&name, topic_type)?;
         wait_durable(answer).await?;
-        let id = self.state().core.topic_id(&name);
-        match id.and_then(|id| self.state().core.topic_type(id)) {
-            Some(is) if is != topic_type => Err(AdminError::OtherType { topic: name, is }),
+        match self.topic_type(&name)? {
+            is if is != topic_type => Err(AdminError::OtherType { topic: name, is }),
             _ => Ok(()),
         }
     }
 
     fn append_topic(&self, name: &TopicName, topic_type: TopicType) -> Result<DurableAnswer, AdminError> {
-        let mut state = self.state();
-        state.check_available()?;
-        if state.core.topic_id(name).is_some() {
-            return Ok(state.answer_when_all_is_durable());
+        let mut names = self.names_mut();
+        let mut definitions = self.definitions.lock();
+        self.check_available()?;
+        if names.topic(name).is_some() {
+            return Ok(definitions.answer_when_all_is_durable(self.listed.end()));
         }
-        if state.core.topic_count() >= TOPICS_MAX {
+        if names.topic_count() >= TOPICS_MAX {
             return Err(AdminError::TooMany { what: "topics", max: TOPICS_MAX });
         }
-        let (kind, payload) = encode_topic(name.as_str(), topic_type);
+        let appended = self.append_definition(Need::Normal, encode_topic(name.as_str(), topic_type))?;
+        names.add_topic(TopicId::from(appended.positions[0]), name.clone(), topic_type);
+        Ok(definitions.answer_when_durable(appended.end))
+    }
+
+    /// Of a topic or a group, by kind and payload; under the locks of names and definitions.
+    pub(super) fn append_definition(
+        &self,
+        need: Need,
+        (kind, payload): (u8, Vec<u8>),
+    ) -> Result<Appended, Unavailable> {
         let payload = [Part::Bytes(&payload)];
-        let record = NewRecord::new(kind, 0, &payload);
-        let appended = state.append(&self.log, Need::Normal, &[record])?;
-        state.core.add_topic(TopicId::from(appended.positions[0]), name.clone(), topic_type);
-        Ok(state.answer_when_durable(appended.end))
+        self.log.append(need, &[NewRecord::new(kind, 0, &payload)]).map_err(unavailable)
     }
 
     pub(super) async fn create_group(&self, name: GroupName, options: GroupOptions) -> Result<(), AdminError> {
@@ -54,41 +61,44 @@ impl Inner {
     }
 
     fn append_group(&self, name: &GroupName, options: GroupOptions) -> Result<DurableAnswer, AdminError> {
-        let mut state = self.state();
-        state.check_available()?;
-        let known = state.core.group_id(name);
-        if known.is_some_and(|id| state.core.group_options(id) == Some(options)) {
-            return Ok(state.answer_when_all_is_durable());
+        let mut names = self.names_mut();
+        let mut definitions = self.definitions.lock();
+        self.check_available()?;
+        let known = names.groups.id(name);
+        if known.is_some_and(|id| names.groups.options(id) == Some(options)) {
+            return Ok(definitions.answer_when_all_is_durable(self.listed.end()));
         }
-        if known.is_none() && state.core.group_count() >= GROUPS_MAX {
+        if known.is_none() && names.groups.len() >= GROUPS_MAX {
             return Err(AdminError::TooMany { what: "groups", max: GROUPS_MAX });
         }
-        let (kind, payload) = encode_group(options, name.as_str());
-        let payload = [Part::Bytes(&payload)];
-        let record = NewRecord::new(kind, 0, &payload);
-        let appended = state.append(&self.log, Need::Normal, &[record])?;
-        state.core.set_group(GroupId::from(appended.positions[0]), name.clone(), options);
-        Ok(state.answer_when_durable(appended.end))
+        let appended = self.append_definition(Need::Normal, encode_group(options, name.as_str()))?;
+        let answer = definitions.answer_when_durable(appended.end);
+        drop(definitions);
+        let id = GroupId::from(appended.positions[0]);
+        names.groups.set(id, name.clone(), options);
+        for topic in names.topics() {
+            let mut locked = self.lock(topic);
+            if locked.core.group_id(name).is_some() {
+                locked.core.set_group(id, name.clone(), options);
+            }
+        }
+        Ok(answer)
     }
 
     pub(super) fn topic_type(&self, topic: &TopicName) -> Result<TopicType, AdminError> {
-        let state = self.state();
-        let id = state.core.topic_id(topic);
-        let topic_type = id.and_then(|id| state.core.topic_type(id));
-        topic_type.ok_or_else(|| AdminError::UnknownTopic(topic.clone()))
+        Ok(self.known_topic(topic)?.topic_type)
     }
 
     pub(super) fn group_options(&self, name: &GroupName) -> Result<GroupOptions, AdminError> {
-        let state = self.state();
-        let options = state.core.group_id(name).and_then(|id| state.core.group_options(id));
+        let names = self.names();
+        let options = names.groups.id(name).and_then(|id| names.groups.options(id));
         options.ok_or_else(|| AdminError::UnknownGroup(name.clone()))
     }
 
     pub(super) fn describe(&self, topic: &TopicName) -> Result<TopicDescription, AdminError> {
         let now = self.now();
-        let state = self.state();
-        let unknown = || AdminError::UnknownTopic(topic.clone());
-        let id = state.core.topic_id(topic).ok_or_else(unknown)?;
-        state.core.describe(id, now).ok_or_else(unknown)
+        let known = self.known_topic(topic)?;
+        let described = self.lock(&known).core.describe(known.id, now);
+        described.ok_or_else(|| AdminError::UnknownTopic(topic.clone()))
     }
 }

@@ -3,8 +3,8 @@
 use commitlog::{Position, ReadError};
 
 use super::Engine;
+use super::message_ids::{message_id, parse_message_id};
 use super::receive::decode;
-use super::state::{message_id, parse_message_id};
 use crate::error::{AdminError, Unavailable};
 use crate::message::{GroupOptions, Message, MessageId, TopicDescription};
 use crate::names::{GroupName, TopicName};
@@ -40,7 +40,7 @@ impl Engine {
     /// All topics, in the order of their names, dead-letter topics too.
     #[must_use]
     pub fn topics(&self) -> Vec<TopicName> {
-        let mut names = self.inner.state().core.topic_names();
+        let mut names = self.inner.names().topic_names();
         names.sort_unstable();
         names
     }
@@ -63,7 +63,7 @@ impl Engine {
     /// All groups, in the order of their names.
     #[must_use]
     pub fn groups(&self) -> Vec<(GroupName, GroupOptions)> {
-        let mut groups = self.inner.state().core.groups();
+        let mut groups = self.inner.names().groups.all();
         groups.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         groups
     }
@@ -88,12 +88,10 @@ impl Engine {
     /// # Errors
     /// The topic does not exist, or the log cannot be read.
     pub fn look_at(&self, topic: &TopicName, message: &MessageId) -> Result<Option<Seen>, AdminError> {
-        let found = {
-            let state = self.inner.state();
-            let id = state.core.topic_id(topic).ok_or_else(|| AdminError::UnknownTopic(topic.clone()))?;
-            let position = parse_message_id(message);
-            position.and_then(|position| Some((position, state.core.stored_at(id, position)?)))
-        };
+        let known = self.inner.known_topic(topic)?;
+        let position = parse_message_id(message);
+        let found =
+            position.and_then(|position| Some((position, self.inner.lock(&known).core.stored_at(known.id, position)?)));
         found.map_or(Ok(None), |(position, stored)| self.see(topic, position, stored.0))
     }
 
@@ -112,12 +110,12 @@ impl Engine {
     /// Positions, and when they were stored.
     fn choose(&self, look: &Look, after: Option<Position>) -> Result<(Vec<(Position, u64)>, bool), AdminError> {
         let retention = self.inner.retention();
-        let mut state = self.inner.state();
-        let topic = state.core.topic_id(&look.topic).ok_or_else(|| AdminError::UnknownTopic(look.topic.clone()))?;
-        state.core.remove_old(topic, retention);
+        let topic = self.inner.known_topic(&look.topic)?;
+        let mut locked = self.inner.lock(&topic);
+        locked.core.remove_old(topic.id, retention);
         let max = look.max.min(LOOK_MAX);
         let (mut chosen, mut bytes) = (Vec::new(), 0);
-        for (position, entry) in state.core.messages_behind(topic, after, look.newest_first) {
+        for (position, entry) in locked.core.messages_behind(topic.id, after, look.newest_first) {
             bytes += entry.bytes();
             if chosen.len() >= max || (bytes > look.bytes_max && !chosen.is_empty()) {
                 return Ok((chosen, true));
@@ -134,7 +132,6 @@ impl Engine {
     }
 
     fn holds_at(&self, topic: &TopicName, message: Position) -> bool {
-        let state = self.inner.state();
-        state.core.topic_id(topic).is_some_and(|topic| state.core.holds(topic, message))
+        self.inner.topic(topic).is_some_and(|topic| self.inner.lock(&topic).core.holds(topic.id, message))
     }
 }

@@ -4,20 +4,22 @@
 //! messages, topic by topic ──► those that were held ──► ids, topic by topic ──► definitions ──► done
 //! ```
 //!
-//! Each step chooses under the engine's lock, reads without it, and appends under it what is still needed then. A held
+//! Each step chooses under the lock of a topic, reads without it, and appends under it what is still needed then. A held
 //! message keeps the segment until its consumer has decided. A definition is written from what the core knows, and not read.
 //!
 //! A message that the disk has damaged keeps no segment: nobody can read it, and the others would have no space. It is given
 //! up, and said to be lost. One that cannot be read for another reason is tried again.
 
+use std::sync::Arc;
+
 use commitlog::{LogOwner, Need, NewRecord, Part, Position, ReadError, Record, WantedSegment};
 use tokio::time::Instant;
 
 use super::Inner;
-use super::state::{State, unavailable};
+use super::durable::unavailable;
+use super::topic::Topic;
 use crate::core::{Defined, Fate, Kept, Restated, Said, TopicPart};
 use crate::error::Unavailable;
-use crate::ids::TopicId;
 use crate::limits::PROPERTY_BYTES_MAX;
 use crate::records::{encode_hand_outs, encode_id_seen, kind};
 
@@ -48,19 +50,22 @@ pub(super) enum Step {
     Done,
 }
 
+/// A record by its name, what it defines, and the topic to which it belongs, if not to all.
+type Definition = (Position, Defined, Option<Arc<Topic>>);
+
 pub(super) struct Carrying {
     wanted: WantedSegment,
     /// Names of which the segment has a copy, rising.
     copies: Vec<Position>,
     /// Still to be walked, the last one next.
-    topics: Vec<(TopicId, TopicPart)>,
+    topics: Vec<(Arc<Topic>, TopicPart)>,
     /// Where the walk goes on in the last part.
     from: Position,
-    held: Vec<(TopicId, Position)>,
+    held: Vec<(Arc<Topic>, Position)>,
     /// Topics of which the recent ids are still to be said again, and where the last one goes on.
-    ids: Vec<TopicId>,
+    ids: Vec<Arc<Topic>>,
     next_id: u64,
-    definitions: Vec<(Position, Defined)>,
+    definitions: Vec<Definition>,
     /// How many messages could not be read, and never will be.
     lost: u64,
 }
@@ -77,15 +82,14 @@ impl Carrying {
     /// `None`: something in the segment is not durable yet, and so not known to the core.
     pub(super) fn begin(engine: &Inner, owner: &LogOwner, wanted: WantedSegment) -> Option<Self> {
         let copies = owner.copies_in(wanted.number);
-        let state = engine.state();
-        if !state.is_settled_before(wanted.positions.end) {
+        if !engine.is_settled_before(wanted.positions.end) {
             return None;
         }
-        let topics = state.core.topic_parts();
-        let (ids, next_id) = (state.core.topic_ids(), 0);
-        let (from, held, definitions, lost) = (Position(0), vec![], vec![], 0);
+        let ids = engine.topics();
+        let topics = ids.iter().flat_map(|topic| TopicPart::ALL.map(|part| (Arc::clone(topic), part))).collect();
+        let (from, held, next_id, definitions, lost) = (Position(0), vec![], 0, vec![], 0);
         let mut carrying = Self { wanted, copies, topics, from, held, ids, next_id, definitions, lost };
-        carrying.definitions = state.core.definitions().filter(|(name, _)| carrying.is_here(*name)).collect();
+        carrying.definitions = engine.definitions(|name| carrying.is_here(name));
         Some(carrying)
     }
 
@@ -105,12 +109,12 @@ impl Carrying {
     /// # Errors
     /// The log cannot be read or written: somebody must see to it.
     pub(super) fn step(&mut self, engine: &Inner) -> Result<Step, Unavailable> {
-        let stepped = if let Some(part) = self.topics.last().copied() {
-            self.walk(engine, part)
+        let stepped = if let Some(part) = self.topics.last().cloned() {
+            self.walk(engine, &part)
         } else if !self.held.is_empty() {
             self.carry_held(engine)
-        } else if let Some(topic) = self.ids.last().copied() {
-            self.say_ids_again(engine, topic)
+        } else if let Some(topic) = self.ids.last().cloned() {
+            self.say_ids_again(engine, &topic)
         } else {
             self.carry_definitions(engine)
         };
@@ -120,11 +124,11 @@ impl Carrying {
         }
     }
 
-    fn walk(&mut self, engine: &Inner, part: (TopicId, TopicPart)) -> Result<Step, Unavailable> {
-        let topic = part.0;
+    fn walk(&mut self, engine: &Inner, part: &(Arc<Topic>, TopicPart)) -> Result<Step, Unavailable> {
+        let topic = &part.0;
         let chosen = self.choose(engine, part);
         let held = engine.carry_messages(topic, &chosen.messages, &mut self.lost)?;
-        self.held.extend(chosen.held.into_iter().chain(held).map(|message| (topic, message)));
+        self.held.extend(chosen.held.into_iter().chain(held).map(|message| (Arc::clone(topic), message)));
         self.from = chosen.next.unwrap_or_else(|| {
             self.topics.pop();
             Position(0)
@@ -132,17 +136,16 @@ impl Carrying {
         Ok(Step::More)
     }
 
-    fn choose(&self, engine: &Inner, part: (TopicId, TopicPart)) -> Chosen {
-        let topic = part.0;
+    fn choose(&self, engine: &Inner, (topic, part): &(Arc<Topic>, TopicPart)) -> Chosen {
         let retention = engine.retention();
-        let mut state = engine.state();
-        state.core.remove_old(topic, retention);
+        let mut locked = engine.lock(topic);
+        locked.core.remove_old(topic.id, retention);
         let (begun, bytes_max) = (Instant::now(), STEP_BYTES_MAX.min(engine.log.append_bytes_max() / 2));
-        let overhead = RECORD_COST + GROUP_COST * state.core.subscription_count(topic);
+        let overhead = RECORD_COST + GROUP_COST * locked.core.subscription_count(topic.id);
         let mut chosen = Chosen { messages: vec![], held: vec![], next: None };
         let mut bytes = 0;
         let names = self.from..self.wanted.positions.end;
-        for (examined, kept) in state.core.kept_in(part, names).enumerate() {
+        for (examined, kept) in locked.core.kept_in((topic.id, *part), names).enumerate() {
             let Kept { message: name, entry, bytes: len } = kept;
             let is_here = self.is_here(name) || entry.is_some_and(|entry| self.is_here(entry));
             let cost = overhead + if entry.is_some() { len + len.min(PROPERTY_BYTES_MAX) + ENTRY_COST } else { len };
@@ -151,7 +154,7 @@ impl Carrying {
                 chosen.next = Some(name);
                 break;
             }
-            match is_here.then(|| state.core.fate(topic, name)) {
+            match is_here.then(|| locked.core.fate(topic.id, name)) {
                 Some(Fate::Carried) => {
                     bytes += cost;
                     chosen.messages.push(name);
@@ -168,8 +171,8 @@ impl Carrying {
         let before = self.held.len();
         let mut still_held = Vec::new();
         while let Some((topic, message)) = self.held.pop() {
-            match engine.carry_messages(topic, &[message], &mut self.lost) {
-                Ok(held) => still_held.extend(held.into_iter().map(|message| (topic, message))),
+            match engine.carry_messages(&topic, &[message], &mut self.lost) {
+                Ok(held) => still_held.extend(held.into_iter().map(|message| (Arc::clone(&topic), message))),
                 Err(error) => {
                     self.held.push((topic, message));
                     self.held.append(&mut still_held);
@@ -182,10 +185,10 @@ impl Carrying {
     }
 
     /// Those that were said before the end of the segment: what is older is given back with it.
-    fn say_ids_again(&mut self, engine: &Inner, topic: TopicId) -> Result<Step, Unavailable> {
-        let mut state = engine.state();
-        state.check_available()?;
-        let Some(ids) = state.core.recent_ids_mut(topic) else {
+    fn say_ids_again(&mut self, engine: &Inner, topic: &Arc<Topic>) -> Result<Step, Unavailable> {
+        let mut locked = engine.lock(topic);
+        engine.check_available()?;
+        let Some(ids) = locked.core.recent_ids_mut(topic.id) else {
             self.ids.pop();
             return Ok(Step::More);
         };
@@ -197,7 +200,7 @@ impl Carrying {
         let (numbers, said): (Vec<_>, Vec<_>) =
             old.map(|(number, recent)| (*number, encode_id_seen(recent.message, recent.stored, &recent.id))).unzip();
         let said: Vec<_> = said.iter().map(|(kind, payload)| (*kind, [Part::Bytes(payload)])).collect();
-        let records: Vec<_> = said.iter().map(|(kind, payload)| NewRecord::new(*kind, topic.0, payload)).collect();
+        let records: Vec<_> = said.iter().map(|(kind, payload)| NewRecord::new(*kind, topic.id.0, payload)).collect();
         if !records.is_empty() {
             let appended = engine.log.append(Need::Carry, &records).map_err(unavailable)?;
             for (number, position) in numbers.into_iter().zip(appended.positions) {
@@ -213,11 +216,8 @@ impl Carrying {
 
     fn carry_definitions(&mut self, engine: &Inner) -> Result<Step, Unavailable> {
         for _ in 0..EXAMINED_MAX {
-            let Some((name, defined)) = self.definitions.last() else { return Ok(Step::Done) };
-            let state = engine.state();
-            let said = state.core.define(*name, *defined);
-            let record = said.map(|Said { kind, owner, payload, .. }| Record { kind, owner, position: *name, payload });
-            engine.append_carried(&state, record.as_slice(), &[])?;
+            let Some(definition) = self.definitions.last() else { return Ok(Step::Done) };
+            engine.carry_definition(definition)?;
             self.definitions.pop();
         }
         Ok(Step::More)
@@ -229,13 +229,13 @@ impl Inner {
     /// of which that is not known. Gives up those that cannot be read, and counts them.
     fn carry_messages(
         &self,
-        topic: TopicId,
+        topic: &Arc<Topic>,
         messages: &[Position],
         lost: &mut u64,
     ) -> Result<Vec<Position>, Unavailable> {
         let read = messages.iter().map(|name| self.read_record(*name)).collect::<Result<Vec<_>, _>>()?;
-        let mut state = self.state();
-        let fates: Vec<Fate> = messages.iter().map(|name| state.core.fate(topic, *name)).collect();
+        let mut locked = self.lock(topic);
+        let fates: Vec<Fate> = messages.iter().map(|name| locked.core.fate(topic.id, *name)).collect();
         let mut records = Vec::new();
         for ((name, read), _) in messages.iter().zip(read).zip(&fates).filter(|(_, fate)| **fate == Fate::Carried) {
             match read {
@@ -246,26 +246,57 @@ impl Inner {
                         tracing::error!(%name, %error, "a message of the queue cannot be read any more, and is lost");
                     }
                     *lost += 1;
-                    state.core.remove_message(topic, *name);
+                    locked.core.remove_message(topic.id, *name);
                 }
             }
         }
         let names: Vec<Position> = records.iter().map(|record| record.position).collect();
         // A message and its entry stay together: a copy of the message alone would wait again, once the entry has gone.
-        let entries = names.iter().filter_map(|name| state.core.entry(topic, *name));
+        let entries = names.iter().filter_map(|name| locked.core.entry(topic.id, *name));
         records.extend(
             entries.filter_map(|Said { kind, owner, name, payload }| {
                 Some(Record { kind, owner, position: name?, payload })
             }),
         );
-        self.append_carried(&state, &records, &state.core.restate(topic, &names))?;
+        self.append_carried(&records, &locked.core.restate(topic.id, &names))?;
         let held = messages.iter().zip(fates).filter(|(_, fate)| *fate == Fate::Held);
         Ok(held.map(|(name, _)| *name).collect())
     }
 
+    /// What defines topics, groups and subscriptions by a record of such a name.
+    fn definitions(&self, is_wanted: impl Fn(Position) -> bool) -> Vec<Definition> {
+        let (groups, topics) = {
+            let names = self.names();
+            (names.groups.definitions(), names.topics().cloned().collect::<Vec<_>>())
+        };
+        let mut definitions: Vec<Definition> =
+            groups.into_iter().map(|(name, defined)| (name, defined, None)).collect();
+        for topic in topics {
+            let defined = self.lock(&topic).core.topic_definitions();
+            definitions.extend(defined.into_iter().map(|(name, defined)| (name, defined, Some(Arc::clone(&topic)))));
+        }
+        definitions.retain(|(name, ..)| is_wanted(*name));
+        definitions
+    }
+
+    /// Under the lock of what it belongs to.
+    fn carry_definition(&self, (name, defined, topic): &Definition) -> Result<(), Unavailable> {
+        let append = |said: Option<Said>| {
+            let record = said.map(|Said { kind, owner, payload, .. }| Record { kind, owner, position: *name, payload });
+            self.append_carried(record.as_slice(), &[])
+        };
+        match topic {
+            Some(topic) => append(self.lock(topic).core.define(*name, *defined)),
+            None => {
+                let names = self.names();
+                append(names.groups.define(*name, *defined))
+            }
+        }
+    }
+
     /// Appends copies, and behind them what is said again, as one unit.
-    fn append_carried(&self, state: &State, records: &[Record], restated: &[Restated]) -> Result<(), Unavailable> {
-        state.check_available()?;
+    fn append_carried(&self, records: &[Record], restated: &[Restated]) -> Result<(), Unavailable> {
+        self.check_available()?;
         let payloads: Vec<_> = records.iter().map(|record| [Part::Bytes(&record.payload)]).collect();
         let copies = records.iter().zip(&payloads);
         let copies =

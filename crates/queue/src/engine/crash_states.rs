@@ -121,7 +121,7 @@ impl Recorded {
         if let Some((id, message)) = known.find(|(id, message)| ids.get(id) != Some(message) && next(*id)) {
             return Err(format!("after {last}: {id:?} was known for {message}, is for {:?}", ids.get(id)));
         }
-        let found = Told::of(&core, &[], &Held::new());
+        let found = Told::of(core.groups()).and_topics_of(&core, &[], &Held::new());
         checked.exact = usize::from(self.compare(last, &found)?);
         if last.is_multiple_of(STEPS_PER_READ) {
             let read = |name| log.read(name).map_err(|error| format!("what waits cannot be read: {error}"));

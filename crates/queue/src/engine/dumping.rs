@@ -1,11 +1,13 @@
-//! The queue's part of a snapshot of the log: the core is dumped in steps under the engine's lock, and what they give is
-//! pushed without it.
+//! The queue's part of a snapshot of the log: topic by topic, the core is dumped in steps under the topic's lock, and what they
+//! give is pushed without it. Groups come first.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use commitlog::{NewRecord, Part, SnapshotError, SnapshotSection, record_bytes};
+use commitlog::{NewRecord, Part, Position, SnapshotError, SnapshotSection, record_bytes};
 
 use super::Inner;
+use super::topic::Topic;
 use crate::core::{CoreDump, CoreStep, Said};
 
 /// Most that is pushed at a time, if a single record is not larger.
@@ -13,7 +15,9 @@ const PUSHED_BYTES_MAX: usize = 64 << 10;
 
 pub(super) struct Dumping {
     section: SnapshotSection,
-    /// `None`: the core does not know yet what was appended below the place.
+    /// Those that are still to be dumped, the last one next.
+    topics: Vec<Arc<Topic>>,
+    /// Of the last topic. `None`: its core does not know yet what was appended below the place.
     dump: Option<CoreDump>,
     /// What is still to be pushed.
     said: VecDeque<Said>,
@@ -28,8 +32,14 @@ pub(super) enum DumpStep {
 }
 
 impl Dumping {
-    pub(super) fn begin(section: SnapshotSection) -> Self {
-        Self { section, dump: None, said: VecDeque::new() }
+    pub(super) fn begin(section: SnapshotSection, engine: &Inner) -> Self {
+        let names = engine.names();
+        let from = section.from();
+        let mut groups = names.groups.definitions();
+        groups.retain(|(name, _)| *name < from);
+        let said = groups.into_iter().filter_map(|(name, defined)| names.groups.define(name, defined)).collect();
+        let topics = names.topics().filter(|topic| Position(topic.id.0) < from).cloned().collect();
+        Self { section, topics, dump: None, said }
     }
 
     /// `None`: it is over, finished or given up.
@@ -61,12 +71,21 @@ impl Dumping {
     }
 
     fn step_core(&mut self, engine: &Inner) -> CoreStep {
-        let state = engine.state();
+        let Some(topic) = self.topics.last() else { return CoreStep::Done };
+        let locked = engine.lock(topic);
         let from = self.section.from();
-        if self.dump.is_none() && !state.is_settled_before(from) {
+        if self.dump.is_none() && !locked.is_settled_before(from) {
             return CoreStep::Wait;
         }
-        self.dump.get_or_insert_with(|| CoreDump::begin(&state.core, from)).step(&state.core)
+        match self.dump.get_or_insert_with(|| CoreDump::of_topics(&locked.core, from)).step(&locked.core) {
+            CoreStep::Done => {
+                drop(locked);
+                self.topics.pop();
+                self.dump = None;
+                CoreStep::Said(Vec::new())
+            }
+            step => step,
+        }
     }
 
     fn push(&mut self, append_bytes_max: usize) -> Result<(), SnapshotError> {

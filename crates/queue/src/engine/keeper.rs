@@ -1,7 +1,7 @@
 //! The thread that does what time asks for: it lets in delayed messages that are due, removes messages that have had their
 //! time from topics where nothing happens, and carries what the queue needs of a segment that the log wants back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::Inner;
 use super::carrying::{Carrying, Step};
 use super::dumping::{DumpStep, Dumping};
-use crate::ids::WallMs;
+use super::topic::Topic;
+use crate::core::DEFINITION_BYTES;
+use crate::ids::{TopicId, WallMs};
 use crate::limits::RECENT_IDS_ALL_MAX;
 
 /// How often the engine looks for delayed messages that are due, the log is asked whether it wants a segment back, and something that could not be carried is tried again.
@@ -71,7 +73,7 @@ impl Keeper {
     /// Writes some of the queue into the snapshot that the log wants. Returns the pause until it goes on.
     pub(super) fn dump(&mut self, engine: &Inner) -> Duration {
         if let Some(section) = self.owner.as_mut().and_then(LogOwner::snapshot_wanted) {
-            self.dumping = Some(Dumping::begin(section));
+            self.dumping = Some(Dumping::begin(section, engine));
         }
         let (dumping, pause) = match self.dumping.take().and_then(|dumping| dumping.step(engine)) {
             Some((dumping, DumpStep::More)) => (Some(dumping), Duration::ZERO),
@@ -99,7 +101,7 @@ impl Keeper {
     /// Carries some of what the log wants back. Returns the pause until it goes on.
     pub(super) fn keep_space(&mut self, engine: &Inner) -> Duration {
         let Some(owner) = &mut self.owner else { return Duration::MAX };
-        owner.set_live_bytes(engine.state().core.live_bytes());
+        owner.set_live_bytes(engine.live_bytes());
         if self.carries_from.is_some_and(|from| from > Instant::now()) {
             return POLL_EVERY;
         }
@@ -129,31 +131,41 @@ impl Keeper {
 }
 
 impl Inner {
-    /// Topic by topic: others come between.
     fn remove_all_old(&self) {
-        let topics = self.state().core.topic_ids();
         let retention = self.retention();
-        topics.into_iter().for_each(|topic| self.state().core.remove_old(topic, retention));
+        self.topics().iter().for_each(|topic| self.lock(topic).core.remove_old(topic.id, retention));
+    }
+
+    /// How much would be appended if everything were carried.
+    fn live_bytes(&self) -> u64 {
+        let (topics, definitions) = {
+            let names = self.names();
+            let definitions = names.topic_count() + 2 * names.groups.len() + names.subscription_count();
+            (names.topics().cloned().collect::<Vec<_>>(), definitions as u64)
+        };
+        let messages: u64 = topics.iter().map(|topic| self.lock(topic).core.message_bytes()).sum();
+        messages + definitions * DEFINITION_BYTES
     }
 
     /// Of all topics together at most so many are left.
     fn forget_oldest_ids(&self, max: usize) {
-        let topics = self.state().core.topic_ids();
+        let topics: BTreeMap<TopicId, Arc<Topic>> = self.topics().into_iter().map(|topic| (topic.id, topic)).collect();
         let (mut excess, mut oldest) = (0, BTreeSet::new());
-        for topic in topics {
-            if let Some(ids) = self.state().core.recent_ids(topic) {
+        for (id, topic) in &topics {
+            if let Some(ids) = self.lock(topic).core.recent_ids(*id) {
                 excess += ids.len();
-                oldest.extend(ids.oldest().map(|first| (first, topic)));
+                oldest.extend(ids.oldest().map(|first| (first, *id)));
             }
         }
         excess = excess.saturating_sub(max);
         while excess > 0
-            && let Some((first, topic)) = oldest.pop_first()
+            && let Some((first, id)) = oldest.pop_first()
         {
             let until = oldest.first().map_or(WallMs(u64::MAX), |(next, _)| *next).max(first);
-            if let Some(ids) = self.state().core.recent_ids_mut(topic) {
+            let Some(topic) = topics.get(&id) else { return };
+            if let Some(ids) = self.lock(topic).core.recent_ids_mut(id) {
                 excess -= ids.forget_first(until, excess);
-                oldest.extend(ids.oldest().map(|first| (first, topic)));
+                oldest.extend(ids.oldest().map(|first| (first, id)));
             }
         }
     }
@@ -183,7 +195,7 @@ mod tests {
         let days = |days: u32| days * Duration::from_hours(24);
         assert_eq!(options.retention, days(3));
         let engine = Engine::recover(options).start(log);
-        let live_bytes = || engine.inner.state().core.live_bytes();
+        let live_bytes = || engine.inner.live_bytes();
         for topic in ["idle", "another"] {
             let topic = TopicName::parse(topic).unwrap();
             engine.create_topic(topic.clone()).await.unwrap();

@@ -1,4 +1,25 @@
-//! The embedded engine: the core behind one lock, the log that it appends to, and the receives that wait.
+//! The embedded engine: topics, each with its part of the core behind a lock of its own, the log that they append to, and the
+//! receives that wait.
+//!
+//! # Locks
+//! ```text
+//! names ──► a topic, or two in the order of their ids ──► definitions, listed
+//! ```
+//! They are taken in this order, and `listed` is held for nothing else. What topics share is `names`: written when a topic, a
+//! group or a subscription is made, or the options of a group change; read to find a topic, and not held then.
+//!
+//! - A record that belongs to a topic (messages, entries, hand-outs, acknowledgements, removals, copies and what is said again
+//!   behind them) is appended under the lock of that topic, and what follows from it is applied or put into its `pending`
+//!   before the lock is given back. So `pending` has the order of the log, no copy follows the end of its message, and whoever
+//!   takes the lock finds all that was appended of the topic.
+//! - A unit of two topics (a dead letter and the acknowledgement of what it was, a message that is tried again and the removal
+//!   of its letter) is appended under both locks. Once it is durable each topic applies its part when its turn comes.
+//! - What defines topics, groups and subscriptions, and copies of that, is appended under `names`. A topic has a copy of what
+//!   it needs to know of the groups that have subscribed to it.
+//! - [`AtomicAck`]: a message is held under its topic's lock; the acknowledgement is appended by its consumer, without. Nothing
+//!   else is appended of a message that is held.
+//! - A snapshot is taken topic by topic. What a topic says is of one moment for each of its groups, and the log behind the
+//!   snapshot's place says the rest, of each topic for itself.
 
 mod ack;
 mod admin;
@@ -8,22 +29,25 @@ mod carrying;
 mod crash_states;
 mod dead_letters;
 mod dumping;
+mod durable;
 mod entering;
 mod keeper;
+mod message_ids;
+mod names;
 mod receive;
 mod recovery;
 mod redrive;
 mod removal;
 mod send;
-mod state;
+mod topic;
 
 use std::convert::Infallible;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use clock::Clock;
-use commitlog::{Log, LogEvent, LogId};
+use commitlog::{Log, LogId};
 use tokio::time::Instant;
 
 use crate::atomic_ack::AtomicAck;
@@ -40,8 +64,9 @@ use crate::receipt::HandOutId;
 use crate::room::{Place, Room};
 
 pub use browse::{LOOK_MAX, Look, Seen};
+use durable::{Definitions, Listed};
+use names::Names;
 pub use recovery::{RecoverError, Recovery};
-use state::State;
 
 /// The queue on the commit log of this process. Clones are handles of the same engine.
 ///
@@ -81,7 +106,14 @@ struct Inner {
     log: Log,
     options: EngineOptions,
     started: Instant,
-    state: Mutex<State>,
+    names: RwLock<Names>,
+    definitions: Definitions,
+    listed: Listed,
+    /// Why nothing is accepted any more.
+    unavailable: OnceLock<Unavailable>,
+    /// How often receives have looked for messages.
+    #[cfg(test)]
+    polls: std::sync::atomic::AtomicU64,
     /// Its other end is the keeper's, which ends when this is dropped.
     _keeper: Sender<Infallible>,
 }
@@ -96,7 +128,7 @@ impl Engine {
     /// Ends all waiting receives with `Closed` and refuses further calls. The log stays open: what was accepted before
     /// is answered when it is durable.
     pub fn close(&self) {
-        self.inner.state().make_unavailable(Unavailable::Closed);
+        self.inner.make_unavailable(Unavailable::Closed);
     }
 }
 
@@ -176,11 +208,6 @@ impl Queue for Engine {
 }
 
 impl Inner {
-    /// Every change of the state is one method call, so that a thread that panicked outside of one left it consistent.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn now(&self) -> Now {
         Now(self.started.elapsed())
     }
@@ -190,39 +217,23 @@ impl Inner {
     }
 
     fn retention(&self) -> Retention {
-        let times = self.options.clock.times();
-        let kept_ms = u64::try_from(self.options.retention.as_millis()).unwrap_or(u64::MAX);
-        let kept_since = |at_ms: u64| WallMs(at_ms.saturating_sub(kept_ms));
-        Retention {
-            now: WallMs(times.now_ms),
-            oldest: kept_since(times.now_ms),
-            held_from: kept_since(times.held_from_ms),
-            held_until: kept_since(times.held_until_ms),
-            is_settled: times.is_settled(),
-        }
+        retention(&self.options)
     }
 
     fn parse(&self, receipt: &Receipt) -> Result<HandOutId, AckError> {
         HandOutId::parse(receipt, self.log.epoch())
     }
+}
 
-    /// Handles an event of the log, on its writer thread.
-    fn handle_log_event(&self, event: LogEvent) {
-        match event {
-            LogEvent::Durable(end) => {
-                let retention = self.retention();
-                let callbacks = self.state().apply_durable(end, retention);
-                for (done, id) in callbacks {
-                    done(Ok(id));
-                }
-            }
-            LogEvent::Poisoned(reason) => {
-                let failed = Unavailable::Failed(reason);
-                let callbacks = self.state().fail(&failed);
-                for done in callbacks {
-                    done(Err(failed.clone().into()));
-                }
-            }
-        }
+fn retention(options: &EngineOptions) -> Retention {
+    let times = options.clock.times();
+    let kept_ms = u64::try_from(options.retention.as_millis()).unwrap_or(u64::MAX);
+    let kept_since = |at_ms: u64| WallMs(at_ms.saturating_sub(kept_ms));
+    Retention {
+        now: WallMs(times.now_ms),
+        oldest: kept_since(times.now_ms),
+        held_from: kept_since(times.held_from_ms),
+        held_until: kept_since(times.held_until_ms),
+        is_settled: times.is_settled(),
     }
 }

@@ -16,10 +16,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Inner;
-use super::state::{State, message_id};
+use super::message_ids::message_id;
+use super::topic::{Locked, Topic, Waiters};
 use crate::core::{HandOut, LimitNews, PickRequest, Picked, SubscriptionInfo};
 use crate::error::{ReceiveError, Unavailable};
-use crate::ids::SubscriptionId;
+use crate::ids::{GroupId, SubscriptionId};
 use crate::limits::{IN_FLIGHT_MAX, INVISIBLE_MAX, RECEIVE_BYTES_MAX, RECEIVE_MAX, WAIT_MAX, WAITERS_MAX};
 use crate::message::{Delivery, Message, ReceiveRequest};
 use crate::receipt::HandOutId;
@@ -28,6 +29,7 @@ use crate::room::{Place, Room};
 
 /// The registration of a receive among those of its group on the topic.
 pub(super) struct Waiter {
+    pub(super) topic: Arc<Topic>,
     pub(super) subscription: SubscriptionId,
     notify: Arc<Notify>,
     _place: Arc<()>,
@@ -114,7 +116,7 @@ impl Inner {
         if Instant::now() >= end {
             return Ok(Look::Found(Vec::new(), Place::default()));
         }
-        let next_due = self.state().core.next_deadline(waiter.subscription);
+        let next_due = self.lock(&waiter.topic).core.next_deadline(waiter.subscription);
         let due = next_due.map_or(end, |due| end.min(self.started + due.0));
         tokio::select! {
             () = notified => {}
@@ -124,9 +126,10 @@ impl Inner {
     }
 
     fn has_some(&self, waiter: &Waiter) -> Result<bool, Unavailable> {
-        let state = self.state();
-        state.check_available()?;
-        Ok(state.core.has_some(waiter.subscription, self.now()))
+        let now = self.now();
+        let locked = self.lock(&waiter.topic);
+        self.check_available()?;
+        Ok(locked.core.has_some(waiter.subscription, now))
     }
 
     fn check_invisible(&self, invisible: Duration) -> Result<(), ReceiveError> {
@@ -139,43 +142,51 @@ impl Inner {
 
     /// Registers the receive; creates the group's subscription if there is none.
     fn register(&self, request: &ReceiveRequest) -> Result<Waiter, ReceiveError> {
-        let mut state = self.state();
-        state.check_available()?;
-        let topic = state.core.topic_id(&request.topic);
-        let topic = topic.ok_or_else(|| ReceiveError::UnknownTopic(request.topic.clone()))?;
-        let group = state.core.group_id(&request.group);
-        let group = group.ok_or_else(|| ReceiveError::UnknownGroup(request.group.clone()))?;
-        let subscription = match state.core.subscription(group, topic) {
-            Some(subscription) => subscription,
-            None => {
-                let topic_id = topic.0.to_le_bytes();
-                let payload = [Part::Bytes(&topic_id)];
-                let record = NewRecord::new(kind::SUBSCRIPTION, group.0, &payload);
-                let appended = state.append(&self.log, Need::Essential, &[record])?;
-                let subscription = SubscriptionId::from(appended.positions[0]);
-                state.core.subscribe(subscription, group, topic);
-                subscription
-            }
+        self.check_available()?;
+        let (topic, group) = {
+            let names = self.names();
+            let topic = names.topic(&request.topic).cloned();
+            let topic = topic.ok_or_else(|| ReceiveError::UnknownTopic(request.topic.clone()))?;
+            let group = names.groups.id(&request.group);
+            (topic, group.ok_or_else(|| ReceiveError::UnknownGroup(request.group.clone()))?)
         };
-        let waiters = state.waiters(subscription);
-        if Arc::strong_count(&waiters.places) > WAITERS_MAX {
+        let subscribed = self.lock(&topic).core.subscription(group, topic.id);
+        let subscription = subscribed.map_or_else(|| self.subscribe(group, &topic), Ok)?;
+        let Waiters { notify, places } = self.lock(&topic).waiters(subscription).clone();
+        if Arc::strong_count(&places) > WAITERS_MAX + 1 {
             let (group, topic) = (request.group.clone(), request.topic.clone());
             return Err(ReceiveError::TooManyWaiters { group, topic, max: WAITERS_MAX });
         }
-        Ok(Waiter { subscription, notify: Arc::clone(&waiters.notify), _place: Arc::clone(&waiters.places) })
+        Ok(Waiter { topic, subscription, notify, _place: places })
+    }
+
+    /// Subscribes the group from the oldest message on, if it is not subscribed.
+    fn subscribe(&self, group: GroupId, topic: &Arc<Topic>) -> Result<SubscriptionId, Unavailable> {
+        let mut names = self.names_mut();
+        let mut locked = self.lock(topic);
+        if let Some(subscription) = locked.core.subscription(group, topic.id) {
+            return Ok(subscription);
+        }
+        let topic_id = topic.id.0.to_le_bytes();
+        let payload = [Part::Bytes(&topic_id)];
+        let record = NewRecord::new(kind::SUBSCRIPTION, group.0, &payload);
+        let appended = locked.append(Need::Essential, &[record])?;
+        let subscription = SubscriptionId::from(appended.positions[0]);
+        locked.core.copy_group(group, &names.groups);
+        locked.core.subscribe(subscription, group, topic.id);
+        names.add_subscription(subscription, topic);
+        Ok(subscription)
     }
 
     /// Picks messages, and appends their hand-outs before any of them leaves the engine.
     fn poll_once(&self, waiter: &Waiter, request: &ReceiveRequest) -> Result<Polled, ReceiveError> {
         let now = self.now();
-        let mut state = self.state();
         #[cfg(test)]
-        {
-            state.polls += 1;
-        }
-        state.check_available()?;
+        self.polls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mut locked = self.lock(&waiter.topic);
+        self.check_available()?;
         let unknown = || ReceiveError::UnknownTopic(request.topic.clone());
-        let info = state.core.subscription_info(waiter.subscription).ok_or_else(unknown)?;
+        let info = locked.core.subscription_info(waiter.subscription).ok_or_else(unknown)?;
         let request = PickRequest {
             filter: &request.filter,
             max: request.max.min(RECEIVE_MAX),
@@ -185,47 +196,20 @@ impl Inner {
             is_fifo: info.is_fifo,
             now,
         };
-        let picked = state.core.pick(waiter.subscription, &request);
+        let picked = locked.core.pick(waiter.subscription, &request);
         if let Some(news) = picked.limit {
             tell_of_limit(&info, news);
         }
         if picked.open().next().is_some() {
-            self.log_hand_outs(&mut state, waiter.subscription, &picked)?;
+            log_hand_outs(&mut locked, waiter.subscription, &picked)?;
             // Another receive waits for the next deadline, which is another one now.
-            state.wake_one(waiter.subscription);
+            locked.wake_one(waiter.subscription);
         }
-        state.core.remove_skipped(waiter.subscription, &picked);
+        locked.core.remove_skipped(waiter.subscription, &picked);
         if let Some(last) = picked.last_skipped() {
-            self.log_skipped(&mut state, waiter.subscription, last);
+            log_skipped(&mut locked, waiter.subscription, last);
         }
         Ok(Polled { info, picked })
-    }
-
-    fn log_hand_outs(
-        &self,
-        state: &mut State,
-        subscription: SubscriptionId,
-        picked: &Picked,
-    ) -> Result<(), Unavailable> {
-        let payload = encode_hand_outs(picked.open());
-        let payload = [Part::Bytes(&payload)];
-        let record = NewRecord::new(kind::HAND_OUT, subscription.0, &payload);
-        let logged = state.append(&self.log, Need::Essential, &[record]);
-        if logged.is_err() {
-            state.core.undo_pick(subscription, picked);
-        }
-        logged.map(drop)
-    }
-
-    /// All before the last message that a filter left out is handed out or consumed, so that its acknowledgement says it
-    /// of them all. Nobody waits for it: if it is not logged, they are examined again after a restart.
-    fn log_skipped(&self, state: &mut State, subscription: SubscriptionId, last: Position) {
-        let position = last.to_bytes();
-        let payload = [Part::Bytes(&position)];
-        let record = NewRecord::new(kind::ACK, subscription.0, &payload);
-        if let Err(error) = state.append(&self.log, Need::Essential, &[record]) {
-            tracing::debug!(%error, "messages that a filter left out are not logged as consumed");
-        }
     }
 
     /// Reads the picked messages. One that cannot be read keeps none of the others back.
@@ -248,6 +232,28 @@ impl Inner {
 
     fn read(&self, position: Position) -> Result<Message, Unavailable> {
         decode(self.log.read(position).map_err(|error| Unavailable::Failed(error.to_string()))?)
+    }
+}
+
+fn log_hand_outs(locked: &mut Locked<'_>, subscription: SubscriptionId, picked: &Picked) -> Result<(), Unavailable> {
+    let payload = encode_hand_outs(picked.open());
+    let payload = [Part::Bytes(&payload)];
+    let record = NewRecord::new(kind::HAND_OUT, subscription.0, &payload);
+    let logged = locked.append(Need::Essential, &[record]);
+    if logged.is_err() {
+        locked.core.undo_pick(subscription, picked);
+    }
+    logged.map(drop)
+}
+
+/// All before the last message that a filter left out is handed out or consumed, so that its acknowledgement says it
+/// of them all. Nobody waits for it: if it is not logged, they are examined again after a restart.
+fn log_skipped(locked: &mut Locked<'_>, subscription: SubscriptionId, last: Position) {
+    let position = last.to_bytes();
+    let payload = [Part::Bytes(&position)];
+    let record = NewRecord::new(kind::ACK, subscription.0, &payload);
+    if let Err(error) = locked.append(Need::Essential, &[record]) {
+        tracing::debug!(%error, "messages that a filter left out are not logged as consumed");
     }
 }
 
@@ -330,7 +336,7 @@ mod tests {
         }
 
         fn polls(&self) -> u64 {
-            self.engine.inner.state().polls
+            self.engine.inner.polls.load(std::sync::atomic::Ordering::Relaxed)
         }
 
         async fn send(&self, name: &str) {

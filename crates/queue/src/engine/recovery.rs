@@ -2,15 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, OnceLock, RwLock, mpsc};
 
 use commitlog::{Log, Position, ReplayedRecord};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::durable::{Definitions, Listed};
 use super::keeper::Keeper;
-use super::state::State;
-use super::{Engine, EngineOptions, Inner};
+use super::names::Names;
+use super::{Engine, EngineOptions, Inner, retention};
 use crate::core::{Core, LateTopics, Recent, RecentIds, Undefined};
 use crate::ids::{GroupId, SubscriptionId, TopicId, WallMs};
 use crate::message::TopicType;
@@ -230,15 +231,22 @@ impl Recovery {
     /// Returns the engine, and what its keeper ends by.
     pub(super) fn start_without_keeper(self, log: Log) -> (Engine, mpsc::Receiver<Infallible>) {
         let options = self.options.clone();
-        let state = Mutex::new(State::with(self.into_core()));
+        let mut core = self.into_core();
+        core.remove_all_old(retention(&options));
+        core.remove_all_consumed();
         let (keeper, ended) = mpsc::channel();
-        let inner = Inner { log, options, started: Instant::now(), state, _keeper: keeper };
-        let retention = inner.retention();
-        {
-            let core = &mut inner.state().core;
-            core.remove_all_old(retention);
-            core.remove_all_consumed();
-        }
+        let inner = Inner {
+            log,
+            options,
+            started: Instant::now(),
+            names: RwLock::new(Names::of(core)),
+            definitions: Definitions::default(),
+            listed: Listed::default(),
+            unavailable: OnceLock::new(),
+            #[cfg(test)]
+            polls: std::sync::atomic::AtomicU64::default(),
+            _keeper: keeper,
+        };
         let inner = Arc::new(inner);
         // Weak: the engine holds the log, so the log must not hold the engine.
         let watcher = Arc::downgrade(&inner);
@@ -430,7 +438,7 @@ mod tests {
                     recovery.core.group_options(GroupId(GROUPS[0])),
                     Some(GroupOptions { attempts_max: 3, ..GroupOptions::default() })
                 );
-                assert_eq!(recovery.core.group_count(), 1);
+                assert_eq!(recovery.core.groups().len(), 1);
             }
         }
     }

@@ -3,12 +3,15 @@
 //! The new message and the removal of the old one are one unit of the log: after a crash there is one of them, never both and
 //! never none.
 
+use std::sync::Arc;
+
 use commitlog::{Need, NewRecord, Part};
 
-use super::state::{DurableAnswer, WhenDurable, message_id, parse_message_id, unavailable, wait_durable};
+use super::durable::{DurableAnswer, WhenDurable, wait_durable};
+use super::message_ids::{message_id, parse_message_id};
+use super::topic::Topic;
 use super::{Engine, Inner};
-use crate::error::{SendError, Unavailable};
-use crate::limits::TOPIC_MESSAGES_MAX;
+use crate::error::SendError;
 use crate::message::{Message, MessageId};
 use crate::names::{GroupName, TopicName};
 use crate::records::{EncodedMessage, encode_message, kind};
@@ -40,7 +43,9 @@ impl Engine {
     /// The topics from which this group receives, in the order of their names.
     #[must_use]
     pub fn topics_of(&self, group: &GroupName) -> Vec<TopicName> {
-        let mut names = self.inner.state().core.topics_of(group);
+        let has_it = |topic: &Arc<Topic>| self.inner.lock(topic).core.group_id(group).is_some();
+        let topics: Vec<_> = self.inner.topics().into_iter().filter(has_it).collect();
+        let mut names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
         names.sort_unstable();
         names
     }
@@ -59,26 +64,23 @@ impl Inner {
         let EncodedMessage { kind, head, entry } = encode_message(message, self.wall(), place);
         let payload = [Part::Bytes(&head), Part::Bytes(&message.body)];
 
-        let mut state = self.state();
-        state.check_available()?;
-        let topic = state.topic_for(to, message)?;
-        let letter = parse_message_id(id).zip(state.core.topic_id(from));
-        let letter = letter.filter(|(position, letters)| state.core.holds(*letters, *position));
-        let Some((position, letters)) = letter else { return Ok(None) };
-        if state.core.message_count(topic) >= TOPIC_MESSAGES_MAX {
-            return Err(SendError::TopicFull(to.clone()));
+        self.check_available()?;
+        let topic = self.topic_for(to, message)?;
+        let Some((position, letters)) = parse_message_id(id).zip(self.topic(from)) else { return Ok(None) };
+        let (mut locked, mut other) = self.lock_both(&topic, &letters);
+        if !other.as_ref().unwrap_or(&locked).core.holds(letters.id, position) {
+            return Ok(None);
         }
-        if !state.has_room_for_send() {
-            return Err(Unavailable::Busy.into());
-        }
+        locked.check_room_for_message()?;
         let removed = position.to_bytes();
         let removed = [Part::Bytes(&removed)];
-        let records = [NewRecord::new(kind, topic.0, &payload), NewRecord::new(kind::REMOVED, letters.0, &removed)];
-        let appended = self.log.append(Need::Normal, &records).map_err(unavailable)?;
+        let records =
+            [NewRecord::new(kind, topic.id.0, &payload), NewRecord::new(kind::REMOVED, letters.id.0, &removed)];
+        let appended = locked.append(Need::Normal, &records)?;
         // At once, so that no copy of it follows its removal in the log.
-        state.core.remove_message(letters, position);
+        other.as_mut().unwrap_or(&mut locked).core.remove_message(letters.id, position);
         let position = appended.positions[0];
-        state.when_durable(appended.end, WhenDurable::AddMessage { topic, position, entry, place, done: None });
-        Ok(Some((message_id(position), state.answer_when_durable(appended.end))))
+        locked.when_durable(appended.end, WhenDurable::AddMessage { position, entry, place, done: None });
+        Ok(Some((message_id(position), locked.answer_when_durable(appended.end))))
     }
 }

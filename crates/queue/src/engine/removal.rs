@@ -2,7 +2,8 @@
 
 use commitlog::{Need, NewRecord, Part, Position};
 
-use super::state::{DurableAnswer, parse_message_id, wait_durable};
+use super::durable::{DurableAnswer, wait_durable};
+use super::message_ids::parse_message_id;
 use super::{Engine, Inner};
 use crate::core::Core;
 use crate::error::AdminError;
@@ -46,17 +47,17 @@ impl Inner {
         message: &MessageId,
         may_be: fn(&Core, TopicId, Position) -> bool,
     ) -> Result<Option<DurableAnswer>, AdminError> {
-        let mut state = self.state();
-        state.check_available()?;
-        let topic = state.core.topic_id(topic).ok_or_else(|| AdminError::UnknownTopic(topic.clone()))?;
-        let position = parse_message_id(message).filter(|position| may_be(&state.core, topic, *position));
+        self.check_available()?;
+        let topic = self.known_topic(topic)?;
+        let mut locked = self.lock(&topic);
+        let position = parse_message_id(message).filter(|position| may_be(&locked.core, topic.id, *position));
         let Some(position) = position else { return Ok(None) };
         let bytes = position.to_bytes();
         let payload = [Part::Bytes(&bytes)];
-        let record = NewRecord::new(kind::REMOVED, topic.0, &payload);
-        let appended = state.append(&self.log, Need::Essential, &[record])?;
+        let record = NewRecord::new(kind::REMOVED, topic.id.0, &payload);
+        let appended = locked.append(Need::Essential, &[record])?;
         // At once, so that no copy of it follows its removal in the log.
-        state.core.remove_message(topic, position);
-        Ok(Some(state.answer_when_durable(appended.end)))
+        locked.core.remove_message(topic.id, position);
+        Ok(Some(locked.answer_when_durable(appended.end)))
     }
 }

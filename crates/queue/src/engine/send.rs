@@ -3,9 +3,11 @@
 use commitlog::{AppendError, Appended, Need, NewRecord, Part};
 
 use super::Inner;
-use super::state::{State, WhenDurable, message_id, unavailable};
+use super::durable::{WhenDurable, unavailable};
+use super::message_ids::message_id;
+use super::topic::Locked;
 use crate::error::{InvalidMessage, SendError, Unavailable};
-use crate::ids::{TopicId, WallMs};
+use crate::ids::WallMs;
 use crate::limits::{DELAY_MAX, TOPIC_MESSAGES_MAX};
 use crate::message::Message;
 use crate::names::TopicName;
@@ -29,26 +31,29 @@ impl Inner {
             Ok(place) => place,
             Err(error) => return Err((SendError::Invalid(error), done)),
         };
+        let topic = match self.check_available().map_err(SendError::from).and_then(|()| self.topic_for(topic, message))
+        {
+            Ok(topic) => topic,
+            Err(error) => return Err((error, done)),
+        };
         let now = self.wall();
         let EncodedMessage { kind, head, entry } = encode_message(message, now, place);
         let payload = [Part::Bytes(&head), Part::Bytes(&message.body)];
-        let mut state = self.state();
-        if let Some(first) = state.find_recent(topic, message, now) {
-            if let Some(done) = state.answer_sent_when_all_is_durable(message_id(first), done) {
-                drop(state);
+        let mut locked = self.lock(&topic);
+        if let Some(first) = locked.find_recent(topic.id, message, now) {
+            if let Some(done) = locked.answer_sent_when_all_is_durable(message_id(first), done) {
+                drop(locked);
                 done(Ok(message_id(first)));
             }
             return Ok(());
         }
-        match self.append_message(&state, topic, message, (kind, &payload)) {
+        match locked.append_message(kind, &payload) {
             Err(error) => Err((error, done)),
-            Ok((topic, appended)) => {
+            Ok(appended) => {
                 let position = appended.positions[0];
-                state.note_recent(topic, position, message, now);
-                state.when_durable(
-                    appended.end,
-                    WhenDurable::AddMessage { topic, position, entry, place, done: Some(done) },
-                );
+                locked.note_recent(topic.id, position, message, now);
+                let done = Some(done);
+                locked.when_durable(appended.end, WhenDurable::AddMessage { position, entry, place, done });
                 Ok(())
             }
         }
@@ -64,25 +69,26 @@ impl Inner {
             _ => Ok(Place::Due(WallMs(at_ms))),
         }
     }
+}
 
-    fn append_message(
-        &self,
-        state: &State,
-        topic: &TopicName,
-        message: &Message,
-        (kind, payload): (u8, &[Part<'_>]),
-    ) -> Result<(TopicId, Appended), SendError> {
-        state.check_available()?;
-        let id = state.topic_for(topic, message)?;
-        if state.core.message_count(id) >= TOPIC_MESSAGES_MAX {
-            return Err(SendError::TopicFull(topic.clone()));
+impl Locked<'_> {
+    fn append_message(&mut self, kind: u8, payload: &[Part<'_>]) -> Result<Appended, SendError> {
+        self.engine.check_available()?;
+        self.check_room_for_message()?;
+        self.list();
+        let record = NewRecord::new(kind, self.topic.id.0, payload);
+        self.engine.log.append(Need::Normal, &[record]).map_err(send_error)
+    }
+
+    /// For one message more.
+    pub(super) fn check_room_for_message(&self) -> Result<(), SendError> {
+        if self.core.message_count(self.topic.id) >= TOPIC_MESSAGES_MAX {
+            return Err(SendError::TopicFull(self.topic.name.clone()));
         }
-        if !state.has_room_for_send() {
+        if !self.engine.listed.has_room_for_send() {
             return Err(Unavailable::Busy.into());
         }
-        let record = NewRecord::new(kind, id.0, payload);
-        let appended = self.log.append(Need::Normal, &[record]).map_err(send_error)?;
-        Ok((id, appended))
+        Ok(())
     }
 }
 

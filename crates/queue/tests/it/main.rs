@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod across_topics;
 mod atomic_ack;
 mod contract;
 mod crash;
@@ -16,4 +17,5 @@ mod snapshots;
 mod soak;
 mod space;
 mod space_crash;
+mod throughput;
 mod world;

@@ -2,6 +2,7 @@
 //! alone and with a record of another part, groups that come later. Time stands still but where the life lets it pass.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use commitlog::{AppendError, Fault, Log, Need, NewRecord, Options, Part, Positio
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::keeper::Keeper;
-use super::super::state::message_id;
+use super::super::message_ids::message_id;
+use super::super::topic::Topic;
 use super::super::{Engine, EngineOptions};
 use super::Lived;
 use super::told::{self, Held, RecentIds, Told};
@@ -220,34 +222,39 @@ impl Life {
     /// All that was appended before `end` is durable, and the engine knows.
     pub(super) fn wait_durable(&self, end: Position) {
         self.log.wait_durable(end).unwrap();
-        while !self.engine.inner.state().is_settled_before(end) {
+        while !self.engine.inner.is_settled_before(end) {
             std::thread::yield_now();
         }
     }
 
     pub(super) fn told(&self) -> Told {
-        let state = self.engine.inner.state();
-        let unsettled: Vec<_> = state.unsettled_messages().collect();
-        Told::of(&state.core, &unsettled, &self.held)
+        let inner = &self.engine.inner;
+        let told = Told::of(&inner.names().groups);
+        inner.topics().iter().fold(told, |told, topic| {
+            let locked = inner.lock(topic);
+            told.and_topics_of(&locked.core, &locked.unsettled_messages(), &self.held)
+        })
     }
 
     /// Those whose time is not over.
     pub(super) fn recent_ids(&self) -> RecentIds {
-        let now = self.engine.inner.wall();
-        let state = self.engine.inner.state();
-        let mut known = told::recent_ids(&state.core);
-        known.retain(|(topic, id), message| {
-            let topic = state.core.topic_id(topic).unwrap();
-            state.core.recent_ids(topic).unwrap().find(id, now) == Some(*message)
-        });
-        known
+        let inner = &self.engine.inner;
+        let now = inner.wall();
+        let known_in = |topic: &Arc<Topic>| {
+            let locked = inner.lock(topic);
+            let mut known = told::recent_ids(&locked.core);
+            known.retain(|(_, id), message| locked.core.recent_ids(topic.id).unwrap().find(id, now) == Some(*message));
+            known
+        };
+        inner.topics().iter().flat_map(known_in).collect()
     }
 
     pub(super) fn lived(&self) -> Lived {
-        let state = self.engine.inner.state();
-        let letters = GROUPS
-            .iter()
-            .filter_map(|group| Some(state.core.message_count(state.core.topic_id(&dead_letters_of(group))?)));
+        let inner = &self.engine.inner;
+        let letters = GROUPS.iter().filter_map(|group| {
+            let topic = inner.topic(&dead_letters_of(group))?;
+            Some(inner.lock(&topic).core.message_count(topic.id))
+        });
         Lived { reclaimed: self.log.segments().start() - 1, dead_letters: letters.sum(), ..self.lived }
     }
 
@@ -270,10 +277,10 @@ impl Life {
 
     fn recall(&mut self) {
         let waiting: Vec<_> = {
-            let state = self.engine.inner.state();
-            let topic = state.core.topic_id(&topic_name(DELAYED)).unwrap();
+            let topic = self.engine.inner.topic(&topic_name(DELAYED)).unwrap();
             let all = Position(0)..Position(u64::MAX);
-            state.core.kept_in((topic, TopicPart::Waiting), all).map(|kept| message_id(kept.message)).collect()
+            let locked = self.engine.inner.lock(&topic);
+            locked.core.kept_in((topic.id, TopicPart::Waiting), all).map(|kept| message_id(kept.message)).collect()
         };
         if let Some(message) = waiting.get(self.random.below(waiting.len().max(1))) {
             let _ = begin(self.engine.recall(topic_name(DELAYED), message.clone()));
@@ -308,7 +315,7 @@ impl Life {
 
     fn receive(&mut self, n: u64) {
         let (group, topic, from) = RECEIVED[self.random.below(RECEIVED.len())];
-        let topic_is_there = self.engine.inner.state().core.topic_id(&topic_name(topic)).is_some();
+        let topic_is_there = self.engine.inner.topic(&topic_name(topic)).is_some();
         if n < from || !topic_is_there {
             return;
         }

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use commitlog::Position;
 
-use super::super::state::Unsettled;
+use super::super::durable::Unsettled;
 use super::life::{GROUPS, dead_letters_of, group_name, topics};
-use crate::core::{Core, TopicPart};
+use crate::core::{Core, Groups, TopicPart};
 use crate::ids::{SubscriptionId, TopicId};
 use crate::message::GroupOptions;
 use crate::names::TopicName;
@@ -48,18 +48,23 @@ struct ToldTopic {
 }
 
 impl Told {
-    /// By what was appended, durable or not; the core does not know the unsettled messages yet.
-    pub(super) fn of(core: &Core, unsettled: &[Unsettled], held: &Held) -> Self {
+    /// By the options of groups; nothing of topics yet.
+    pub(super) fn of(groups: &Groups) -> Self {
         let options = |group: &&'static str| {
-            let id = core.group_id(&group_name(group))?;
-            Some((*group, core.group_options(id)?))
+            let id = groups.id(&group_name(group))?;
+            Some((*group, groups.options(id)?))
         };
+        Self { options: GROUPS.iter().filter_map(options).collect(), topics: BTreeMap::new() }
+    }
+
+    /// What a core knows of topics, by what was appended, durable or not; it does not know the unsettled messages yet.
+    pub(super) fn and_topics_of(mut self, core: &Core, unsettled: &[Unsettled], held: &Held) -> Self {
         let topic = |name: TopicName| {
             let id = core.topic_id(&name)?;
             Some((name, ToldTopic::of(core, id, unsettled, held)))
         };
-        let topics = topics().into_iter().filter_map(topic).collect();
-        Self { options: GROUPS.iter().filter_map(options).collect(), topics }
+        self.topics.extend(topics().into_iter().filter_map(topic));
+        self
     }
 
     pub(super) fn messages(&self) -> impl Iterator<Item = Position> + '_ {

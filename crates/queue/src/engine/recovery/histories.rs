@@ -241,7 +241,7 @@ impl World {
             let first = wanted.left.remove(nth % wanted.left.len());
             if message_of(&first).is_some() {
                 self.carry_messages(first, messages, &mut wanted.left);
-            } else if self.truth.definitions().any(|(name, _)| name == first.name) {
+            } else if self.truth.definitions().into_iter().any(|(name, _)| name == first.name) {
                 self.log.push((first, true));
             }
         }
@@ -297,7 +297,7 @@ impl World {
         let Some((mut dump, mut snapshot)) = self.underway.take() else {
             let (before, from) = (self.log.len(), Position(self.next));
             let snapshot = Snapshot { before, from, said: vec![] };
-            self.underway = Some((CoreDump::begin(&self.truth, from), snapshot));
+            self.underway = Some((CoreDump::of_all(&self.truth, from), snapshot));
             return;
         };
         match dump.step(&self.truth) {
