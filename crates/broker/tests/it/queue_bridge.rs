@@ -181,6 +181,7 @@ fn coming_and_going_is_told_to_the_queue() {
 fn a_service_that_subscribes_learns_who_comes_and_goes() {
     let world = World::new();
     world.set_rule("GID_dev_MQTT", Rule::FromQueue);
+    world.until("its pump waits", |_| world.receiving.lock().unwrap().contains("GID_dev_MQTT"));
     let mut service = world.connect(Profile::of(SERVICE));
     assert_eq!(service.subscribe(&["GID_dev_MQTT/#"]), [ReasonCode::GRANTED_QOS_1]);
     world.connect(Profile::of(BOB)).disconnect();
