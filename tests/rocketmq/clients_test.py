@@ -99,8 +99,8 @@ class Case(unittest.TestCase):
             found += batch
         return found
 
-    def made_key(self, name, scopes):
-        made = self.server.api("keys", {"key": name, "kind": "access", "scopes": scopes})
+    def made_key(self, name, scopes, **more):
+        made = self.server.api("keys", {"key": name, "kind": "access", "scopes": scopes} | more)
         return made["key"], made["secret"]
 
     def refused(self, kind, code, call, *args):
@@ -494,6 +494,38 @@ class Permissions(Case):
         self.assertIn(answer.status.code, (CODE.TOPIC_NOT_FOUND, CODE.UNAUTHORIZED))
         (got,) = self.received(self.consumer())
         self.assertEqual(bytes(got.body), b"hello")
+
+    def test_a_key_uses_the_consumer_groups_that_it_names_and_no_others(self):
+        key = self.made_key("shopkeeper", ["topics"], consumer_groups=["shop", "later"])
+        raw = self.enterContext(Raw.opened(self, key=key))
+        self.assertEqual(raw.send([raw.message("orders")]).status.code, CODE.OK)
+        (got,) = raw.received()
+        for group in ("audit", "nobody"):
+            (answer, *_) = raw.receive(group=group)
+            codes = [answer.status.code, raw.ack(got.receipt_handle, group=group).status.code]
+            codes.append(raw.give_up(got.receipt_handle, group=group).status.code)
+            asked = wire.ChangeInvisibleDurationRequest(receipt_handle=got.receipt_handle)
+            asked.group.name, asked.topic.name = group, "orders"
+            codes.append(raw.stub.ChangeInvisibleDuration(asked, metadata=raw.metadata()).status.code)
+            asked = wire.QueryAssignmentRequest(topic=of.Resource(name="orders"), group=of.Resource(name=group))
+            asked.endpoints.addresses.add(host="127.0.0.1", port=1)
+            codes.append(raw.stub.QueryAssignment(asked, metadata=raw.metadata()).status.code)
+            self.assertEqual(set(codes), {CODE.FORBIDDEN}, group)
+        # What a group is like is told to those alone who may use it.
+        subscription = of.Subscription(group=of.Resource(name="line"))
+        settings = of.Settings(client_type=of.ClientType.PUSH_CONSUMER, subscription=subscription)
+        (answer,) = raw.stub.Telemetry(iter([wire.TelemetryCommand(settings=settings)]), metadata=raw.metadata())
+        self.assertFalse(answer.settings.subscription.fifo)
+        self.assertEqual(raw.receive(group="later")[0].status.code, CODE.CONSUMER_GROUP_NOT_FOUND)
+        consumer = self.consumer("audit", key=key)
+        with self.assertRaisesRegex(Exception, "audit"):
+            consumer.receive(32, 10)
+        waiting = raw.begin_receive()
+        self.server.api("keys/shopkeeper", {"consumer_groups": []}, method="PATCH")
+        raw.send([raw.message("orders")])
+        self.assertEqual(list(waiting)[0].status.code, CODE.FORBIDDEN)
+        self.server.api("keys/shopkeeper", {"consumer_groups": None}, method="PATCH")
+        self.assertEqual(len(raw.received(group="audit")), 2)
 
     def test_a_secret_that_ends_while_it_waits_gets_nothing(self):
         key = self.made_key("leaver", ["topics"])

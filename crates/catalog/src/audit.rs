@@ -201,6 +201,8 @@ pub struct KeyUpdate {
     /// `Some(None)`: it lasts until it is removed.
     pub expires_at_ms: Option<Option<u64>>,
     pub disabled: Option<bool>,
+    /// `Some(None)`: any.
+    pub consumer_groups: Option<Option<Vec<String>>>,
 }
 
 /// What became of an order.

@@ -127,6 +127,7 @@ macro_rules! catalog_contract {
                 the_first_grant_of_a_key_narrows_it_for_good
                 a_user_goes_with_all_that_is_its_own
                 a_change_of_what_was_changed_meanwhile_is_refused
+                a_key_names_the_consumer_groups_that_it_may_use
                 a_key_has_two_secrets_for_a_while
                 a_key_that_the_program_puts_again_stays_as_its_owner_has_made_it
                 a_revoked_token_is_known_until_a_while_after_its_time

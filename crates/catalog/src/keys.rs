@@ -133,6 +133,8 @@ pub struct Key {
     pub disabled: bool,
     /// An access key that has, or had, a grant: it may do on MQTT what its grants name, and nothing else.
     pub is_narrowed: bool,
+    /// The consumer groups by which an access key receives from the queue, and no others. `None`: any.
+    pub consumer_groups: Option<Vec<String>>,
     /// The newest first. At most [`SECRETS_MAX`](Self::SECRETS_MAX), so that there is an old one while a new one is handed out.
     pub secrets: Vec<KeySecret>,
 }
@@ -140,6 +142,7 @@ pub struct Key {
 impl Key {
     pub const SECRETS_MAX: usize = 2;
     pub const NOTE_CHARS_MAX: usize = 200;
+    pub const CONSUMER_GROUPS_MAX: usize = 64;
 
     /// What it may administer. A narrowed key grants nothing, applies for no tokens and makes no credentials of devices: it would
     /// have by these what it was not granted.
@@ -147,6 +150,12 @@ impl Key {
     pub fn administers(&self) -> Scopes {
         let more = [Scope::Topics, Scope::Devices, Scope::Admin];
         if self.is_narrowed { self.scopes.without(&more) } else { self.scopes }
+    }
+
+    /// Whether it may receive from the queue by this consumer group, of the topics that it may receive from.
+    #[must_use]
+    pub fn may_use_group(&self, group: &str) -> bool {
+        self.consumer_groups.as_ref().is_none_or(|groups| groups.iter().any(|one| one == group))
     }
 
     /// When this secret of the key ends, by itself or with the key; `None`: never.
@@ -177,6 +186,7 @@ impl From<crate::AccessKey> for Key {
             expires_at_ms: None,
             disabled: false,
             is_narrowed: false,
+            consumer_groups: None,
             secrets: vec![secret],
         }
     }
@@ -197,6 +207,7 @@ impl From<crate::ApiKey> for Key {
             expires_at_ms: None,
             disabled: false,
             is_narrowed: false,
+            consumer_groups: None,
             secrets,
         }
     }

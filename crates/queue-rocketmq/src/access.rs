@@ -21,6 +21,9 @@ pub trait Access: Send + Sync {
     /// Whether the key may receive from the topic, and has a secret that is valid now.
     fn may_receive(&self, key_id: &str, topic: &str) -> bool;
 
+    /// Whether the key may receive by this consumer group, of the topics that it may receive from.
+    fn may_use_group(&self, key_id: &str, group: &str) -> bool;
+
     /// Whether the key may set the properties by which the sender of a message is known, and say what else is the broker's.
     fn may_stamp(&self, key_id: &str) -> bool;
 }

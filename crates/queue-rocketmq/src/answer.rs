@@ -28,6 +28,12 @@ impl Refusal {
         Self::new(Code::ConsumerGroupNotFound, words)
     }
 
+    /// The same for a group that does not exist.
+    pub(crate) fn forbidden_group(group: &str) -> Self {
+        let words = format!("your key may not use the consumer group {group}: see the consumer groups of the key");
+        Self::new(Code::Forbidden, words)
+    }
+
     pub(crate) fn no_receipt() -> Self {
         let words =
             "the receipt handle is not valid (any more): the message is handed out again unless it was acknowledged";

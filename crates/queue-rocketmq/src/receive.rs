@@ -76,8 +76,8 @@ impl Shared {
         let receipts = deliveries.iter().map(|delivery| delivery.receipt.clone());
         let unwritten = Unwritten::new(Arc::clone(self), receipts);
         // The right may have ended while it waited.
-        if !deliveries.is_empty() && !self.access.may_receive(&caller.key_id, topic.as_str()) {
-            return Err(Refusal::unknown_topic(topic.as_str()));
+        if !deliveries.is_empty() {
+            self.check_may_receive(caller, &group, &topic)?;
         }
         if is_renewed {
             let (mut renewals, now) = (self.renewals(), Instant::now());
@@ -87,11 +87,8 @@ impl Shared {
     }
 
     fn checked(&self, caller: &Caller, request: wire::ReceiveMessageRequest) -> Result<ReceiveRequest, Refusal> {
-        let group = names::group(request.group.as_ref())?;
-        let topic = names::topic(request.message_queue.as_ref().and_then(|queue| queue.topic.as_ref()))?;
-        if !self.access.may_receive(&caller.key_id, topic.as_str()) {
-            return Err(Refusal::unknown_topic(topic.as_str()));
-        }
+        let topic = request.message_queue.as_ref().and_then(|queue| queue.topic.as_ref());
+        let (topic, group) = self.place_of(caller, topic, request.group.as_ref())?;
         let filter = filter(request.filter_expression)?;
         let max = usize::try_from(request.batch_size).unwrap_or_default().min(BATCH_MAX);
         if max == 0 {
@@ -131,19 +128,31 @@ impl Shared {
         to_wire(delivery, handle)
     }
 
-    /// The topic and the group of a receipt, if the caller may receive there.
+    /// A group that the caller may use.
+    pub(crate) fn group(&self, caller: &Caller, group: Option<&wire::Resource>) -> Result<GroupName, Refusal> {
+        let group = names::group(group)?;
+        let may_use = self.access.may_use_group(&caller.key_id, group.as_str());
+        if may_use { Ok(group) } else { Err(Refusal::forbidden_group(group.as_str())) }
+    }
+
+    fn check_may_receive(&self, caller: &Caller, group: &GroupName, topic: &TopicName) -> Result<(), Refusal> {
+        if !self.access.may_receive(&caller.key_id, topic.as_str()) {
+            return Err(Refusal::unknown_topic(topic.as_str()));
+        }
+        let may_use = self.access.may_use_group(&caller.key_id, group.as_str());
+        if may_use { Ok(()) } else { Err(Refusal::forbidden_group(group.as_str())) }
+    }
+
+    /// The topic and the group of a request, if the caller may receive there.
     pub(crate) fn place_of(
         &self,
         caller: &Caller,
         topic: Option<&wire::Resource>,
         group: Option<&wire::Resource>,
     ) -> Result<(TopicName, GroupName), Refusal> {
-        let (topic, group) = (names::topic(topic)?, names::group(group)?);
-        if self.access.may_receive(&caller.key_id, topic.as_str()) {
-            Ok((topic, group))
-        } else {
-            Err(Refusal::unknown_topic(topic.as_str()))
-        }
+        let (group, topic) = (names::group(group)?, names::topic(topic)?);
+        self.check_may_receive(caller, &group, &topic)?;
+        Ok((topic, group))
     }
 }
 

@@ -41,11 +41,7 @@ impl Shared {
         caller: &Caller,
         request: wire::QueryAssignmentRequest,
     ) -> Result<Vec<wire::Assignment>, Refusal> {
-        let topic = names::topic(request.topic.as_ref())?;
-        let group = names::group(request.group.as_ref())?;
-        if !self.access.may_receive(&caller.key_id, topic.as_str()) {
-            return Err(Refusal::unknown_topic(topic.as_str()));
-        }
+        let (topic, group) = self.place_of(caller, request.topic.as_ref(), request.group.as_ref())?;
         let accepted = self.type_of(&topic).await?;
         let is_fifo = self.queue.group_options(group).await.is_ok_and(|options| options.is_fifo);
         let id = if is_fifo { QUEUE_ID } else { ANY_QUEUE };

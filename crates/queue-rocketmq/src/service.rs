@@ -191,7 +191,7 @@ impl MessagingService for Service {
         request: Request<tonic::Streaming<wire::TelemetryCommand>>,
     ) -> Answer<Self::TelemetryStream> {
         let place = request.extensions().get::<TelemetryPlace>().cloned();
-        let (_, commands) = opened(request)?;
-        Ok(Response::new(settings::converse(commands, place, Arc::clone(&self.0))))
+        let (caller, commands) = opened(request)?;
+        Ok(Response::new(settings::converse(commands, (caller, place), Arc::clone(&self.0))))
     }
 }

@@ -14,9 +14,8 @@ use tonic::Streaming;
 
 use crate::answer::ok;
 use crate::connection::stopped;
-use crate::door::TelemetryPlace;
+use crate::door::{Caller, TelemetryPlace};
 use crate::limits::{ANSWER_STEP_MAX, BATCH_MAX, POLL_MAX};
-use crate::names;
 use crate::service::Shared;
 
 type Commands = ReceiverStream<Result<TelemetryCommand, tonic::Status>>;
@@ -30,7 +29,7 @@ const PYTHON: i32 = 6;
 /// Answers each settings command, one after the other, until the client or the server ends.
 pub(crate) fn converse(
     mut commands: Streaming<TelemetryCommand>,
-    place: Option<TelemetryPlace>,
+    (caller, place): (Caller, Option<TelemetryPlace>),
     shared: Arc<Shared>,
 ) -> Commands {
     let (answers, stream) = mpsc::channel(1);
@@ -45,7 +44,7 @@ pub(crate) fn converse(
             // It has ended, or sent what is no command.
             let Ok(Some(command)) = command else { break };
             let Some(Command::Settings(settings)) = command.command else { continue };
-            let group = shared.group_of(&settings).await;
+            let group = shared.group_of(&caller, &settings).await;
             let answer = Ok(answer(settings, group));
             if answers.send_timeout(answer, ANSWER_STEP_MAX).await.is_err() {
                 break;
@@ -59,9 +58,9 @@ pub(crate) fn converse(
 impl Shared {
     /// How the consumer group of the settings is. One that does not exist is refused at the first receive, since not all clients
     /// live through a refusal here.
-    async fn group_of(&self, settings: &Settings) -> GroupOptions {
+    async fn group_of(&self, caller: &Caller, settings: &Settings) -> GroupOptions {
         let Some(PubSub::Subscription(subscription)) = &settings.pub_sub else { return GroupOptions::default() };
-        let Ok(group) = names::group(subscription.group.as_ref()) else { return GroupOptions::default() };
+        let Ok(group) = self.group(caller, subscription.group.as_ref()) else { return GroupOptions::default() };
         self.queue.group_options(group).await.unwrap_or_default()
     }
 }

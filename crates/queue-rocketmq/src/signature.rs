@@ -110,6 +110,10 @@ mod tests {
             false
         }
 
+        fn may_use_group(&self, _: &str, _: &str) -> bool {
+            false
+        }
+
         fn may_stamp(&self, _: &str) -> bool {
             false
         }

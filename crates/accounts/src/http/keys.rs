@@ -109,6 +109,9 @@ pub(super) struct KeyRequest {
     note: String,
     /// Milliseconds since 1970; else it lasts until it is removed.
     expires_at_ms: Option<u64>,
+    /// Of an access key the consumer groups by which it receives from the queue, and no others; else any. Up to 64.
+    #[schema(example = json!(["shop"]))]
+    consumer_groups: Option<Vec<String>>,
 }
 
 /// A field that is left out stays as it is.
@@ -122,10 +125,14 @@ pub(super) struct KeyChange {
     #[schema(value_type = Option<u64>)]
     expires_at_ms: Option<Option<u64>>,
     disabled: Option<bool>,
+    /// `null`: any.
+    #[serde(deserialize_with = "also_null")]
+    #[schema(value_type = Option<Vec<String>>)]
+    consumer_groups: Option<Option<Vec<String>>>,
 }
 
-fn also_null<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<u64>>, D::Error> {
-    Option::<u64>::deserialize(field).map(Some)
+fn also_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(field).map(Some)
 }
 
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -148,6 +155,9 @@ pub(super) struct KeyAnswer {
     disabled: bool,
     /// It has, or had, a grant, and may do on MQTT what its grants name alone; it administers no topics.
     narrowed: bool,
+    /// The consumer groups by which it receives from the queue; left out: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumer_groups: Option<Vec<String>>,
     /// How many grants it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     grants: Option<u64>,
@@ -194,6 +204,7 @@ fn shown(key: Key) -> KeyAnswer {
         expires_at_ms: key.expires_at_ms,
         disabled: key.disabled,
         narrowed: key.is_narrowed,
+        consumer_groups: key.consumer_groups,
         grants: None,
         connections: None,
     }
@@ -213,6 +224,20 @@ fn check_note(note: &str) -> Result<(), Problem> {
     let good = note.chars().count() <= Key::NOTE_CHARS_MAX && !note.chars().any(is_disturbing);
     let words = "the note of a key has at most 200 characters, and none that leaves the line or turns the direction of the text";
     if good { Ok(()) } else { Err(Problem::new(Code::InvalidKey, words)) }
+}
+
+/// A name that no group has is not refused: it may be made later.
+fn check_groups(groups: Option<&[String]>) -> Result<(), Problem> {
+    let max = Key::CONSUMER_GROUPS_MAX;
+    let is_name = |name: &String| {
+        (1..=127).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    if groups.is_none_or(|groups| groups.len() <= max && groups.iter().all(is_name)) {
+        return Ok(());
+    }
+    let words =
+        format!("consumer_groups has at most {max} names, of letters, digits, - and _; leave it out for any group");
+    Err(Problem::new(Code::InvalidKey, words))
 }
 
 fn check_expiry(api: &Api, expires_at_ms: Option<u64>) -> Result<(), Problem> {
@@ -254,6 +279,7 @@ pub(super) async fn create_key(
     }
     check_note(&request.note)?;
     check_expiry(&api, request.expires_at_ms)?;
+    check_groups(request.consumer_groups.as_deref())?;
     let kind = request.kind.into();
     let (secret, kept) = new_secret(kind)?;
     let instance = match kind {
@@ -270,6 +296,7 @@ pub(super) async fn create_key(
         expires_at_ms: request.expires_at_ms,
         disabled: false,
         is_narrowed: false,
+        consumer_groups: request.consumer_groups,
         secrets: vec![KeySecret { generation: 1, secret: kept, valid_until_ms: None }],
     };
     let answer = NewSecret { key: key_id, secret, generation: 1 };
@@ -321,11 +348,13 @@ pub(super) async fn update_key(
 ) -> Result<Tagged<KeyAnswer>, Problem> {
     change.note.as_deref().map(check_note).transpose()?;
     check_expiry(&api, change.expires_at_ms.flatten())?;
+    check_groups(change.consumer_groups.as_ref().and_then(Option::as_deref))?;
     let update = KeyUpdate {
         scopes: change.scopes.as_deref().map(to_scopes).transpose()?,
         note: change.note,
         expires_at_ms: change.expires_at_ms,
         disabled: change.disabled,
+        consumer_groups: change.consumer_groups,
     };
     if update.disabled == Some(true) {
         holder.refuse_own(&key_id, "disable itself")?;

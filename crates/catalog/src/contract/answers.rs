@@ -90,6 +90,7 @@ pub async fn the_answers_to_a_key_go_with_it(store: &impl Store) {
         expires_at_ms: None,
         disabled: false,
         is_narrowed: false,
+        consumer_groups: None,
         secrets,
     };
     catalog.apply(order(Change::CreateKey(key))).await.unwrap();

@@ -31,6 +31,7 @@ fn key(key_id: &str) -> Key {
         expires_at_ms: None,
         disabled: false,
         is_narrowed: false,
+        consumer_groups: None,
         secrets: vec![KeySecret { generation: 1, secret: "first secret".to_owned(), valid_until_ms: None }],
     }
 }
@@ -443,6 +444,25 @@ pub async fn a_right_is_judged_again_when_its_key_was_changed_meanwhile(store: &
     }
     let now = catalog.key("svc").await.unwrap().unwrap().changed;
     catalog.apply(order_as_of(Some(now), "GID_2")).await.unwrap();
+}
+
+pub async fn a_key_names_the_consumer_groups_that_it_may_use(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let wish = |groups: Option<&[&str]>| groups.map(|groups| groups.iter().map(|&group| group.to_owned()).collect());
+    let asked = [Some(&["shop", "audit"][..]), Some(&[]), None];
+    for groups in asked {
+        let change = KeyUpdate { consumer_groups: Some(wish(groups)), ..KeyUpdate::default() };
+        apply(&catalog, update("svc", change)).await.unwrap();
+        let key = catalog.key("svc").await.unwrap().unwrap().value;
+        assert_eq!(key.consumer_groups, wish(groups));
+        let in_force = catalog.access().await.unwrap().keys;
+        assert!(in_force.contains(&key), "{in_force:?}");
+        let may_use = ["shop", "audit", "shopping"].map(|group| key.may_use_group(group));
+        assert_eq!(may_use, groups.map_or([true; 3], |groups| [!groups.is_empty(), !groups.is_empty(), false]));
+    }
+    let named = Key { key_id: "named".to_owned(), consumer_groups: wish(Some(&["shop"])), ..key("named") };
+    apply(&catalog, Change::CreateKey(named.clone())).await.unwrap();
+    assert_eq!(catalog.key("named").await.unwrap().unwrap().value, named);
 }
 
 pub async fn a_key_has_two_secrets_for_a_while(store: &impl Store) {

@@ -244,6 +244,7 @@ fn key_json(key: &Key) -> Value {
         "expires_at_ms": key.expires_at_ms,
         "disabled": key.disabled,
         "narrowed": key.is_narrowed,
+        "consumer_groups": key.consumer_groups,
         "generation": key.secrets.first().map(|secret| secret.generation),
     })
 }
@@ -274,20 +275,25 @@ async fn update_key(
         note: update.note.clone().unwrap_or_else(|| known.note.clone()),
         expires_at_ms: update.expires_at_ms.unwrap_or(known.expires_at_ms),
         disabled: update.disabled.unwrap_or(known.disabled),
+        consumer_groups: update.consumer_groups.clone().unwrap_or_else(|| known.consumer_groups.clone()),
         ..known.clone()
     };
     if new == known {
         return Ok(None);
     }
-    query("UPDATE keys SET scopes = $2, note = $3, expires_at_ms = $4, disabled = $5, changed = $6 WHERE key_id = $1")
-        .bind(key_id)
-        .bind(new.scopes.to_string())
-        .bind(&new.note)
-        .bind(new.expires_at_ms.map(to_i64).transpose()?)
-        .bind(new.disabled)
-        .bind(number)
-        .execute(conn)
-        .await?;
+    query(
+        "UPDATE keys SET scopes = $2, note = $3, expires_at_ms = $4, disabled = $5, consumer_groups = $6, changed = $7 \
+         WHERE key_id = $1",
+    )
+    .bind(key_id)
+    .bind(new.scopes.to_string())
+    .bind(&new.note)
+    .bind(new.expires_at_ms.map(to_i64).transpose()?)
+    .bind(new.disabled)
+    .bind(keys::joined(new.consumer_groups.as_deref()))
+    .bind(number)
+    .execute(conn)
+    .await?;
     let ends = new.disabled && !known.disabled || known.scopes.iter().any(|scope| !new.scopes.allow(scope));
     let cuts = if ends { vec![Cut::Key { key_id: key_id.to_owned() }] } else { Vec::new() };
     Ok(Some(Done::new("update", Kind::Key, key_id).before(key_json(&known)).after(key_json(&new)).cuts(cuts)))

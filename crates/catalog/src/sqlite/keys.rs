@@ -5,19 +5,20 @@ use super::rows::{to_i64, to_u64};
 use crate::{AccessKey, ApiKey, CatalogError, Key, KeyKind, KeySecret, Page, Row, Scopes};
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
 
-type KeyColumns = (String, String, String, String, String, i64, Option<i64>, bool, bool, i64);
+type KeyColumns = (String, String, String, String, String, i64, Option<i64>, bool, bool, Option<String>, i64);
 
 macro_rules! select {
     ($end:literal) => {
         concat!(
-            "SELECT key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, is_narrowed, changed FROM keys ",
+            "SELECT key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, is_narrowed, consumer_groups, changed \
+             FROM keys ",
             $end
         )
     };
 }
 
 async fn to_key(conn: &mut SqliteConnection, columns: KeyColumns) -> Result<Row<Key>, Fault> {
-    let (key_id, kind, instance, scopes, note, created, expires, disabled, is_narrowed, changed) = columns;
+    let (key_id, kind, instance, scopes, note, created, expires, disabled, is_narrowed, groups, changed) = columns;
     let kind = match kind.as_str() {
         "access" => KeyKind::Access,
         "api" => KeyKind::Api,
@@ -26,9 +27,26 @@ async fn to_key(conn: &mut SqliteConnection, columns: KeyColumns) -> Result<Row<
     let scopes = Scopes::parse(&scopes).map_err(|word| damaged(format!("{word:?} is no scope of a key")))?;
     let secrets = secrets(conn, &key_id).await?;
     let (created_at_ms, expires_at_ms) = (to_u64(created)?, expires.map(to_u64).transpose()?);
-    let value =
-        Key { key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, is_narrowed, secrets };
+    let consumer_groups = groups.map(|groups| groups.split_ascii_whitespace().map(str::to_owned).collect());
+    let value = Key {
+        key_id,
+        kind,
+        instance,
+        scopes,
+        note,
+        created_at_ms,
+        expires_at_ms,
+        disabled,
+        is_narrowed,
+        consumer_groups,
+        secrets,
+    };
     Ok(Row { value, changed: to_u64(changed)? })
+}
+
+/// As the column has it: no name has a space.
+pub(super) fn joined(groups: Option<&[String]>) -> Option<String> {
+    groups.map(|groups| groups.join(" "))
 }
 
 fn damaged(words: String) -> Fault {
@@ -134,8 +152,8 @@ async fn put(conn: &mut SqliteConnection, new: Key) -> Result<Option<()>, Fault>
 
 pub(super) async fn insert(conn: &mut SqliteConnection, key: &Key, changed: i64) -> Result<(), Fault> {
     query(
-        "INSERT INTO keys (key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, is_narrowed, changed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO keys (key_id, kind, instance, scopes, note, created_at_ms, expires_at_ms, disabled, is_narrowed, \
+         consumer_groups, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(&key.key_id)
     .bind(key.kind.name())
@@ -146,6 +164,7 @@ pub(super) async fn insert(conn: &mut SqliteConnection, key: &Key, changed: i64)
     .bind(key.expires_at_ms.map(to_i64).transpose()?)
     .bind(key.disabled)
     .bind(key.is_narrowed)
+    .bind(joined(key.consumer_groups.as_deref()))
     .bind(changed)
     .execute(&mut *conn)
     .await?;

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0015_grants_of_users_and_keys.sql"),
     include_str!("../../migrations/sqlite/0016_kept_of_topics.sql"),
     include_str!("../../migrations/sqlite/0017_lanes_of_the_outbox.sql"),
+    include_str!("../../migrations/sqlite/0018_consumer_groups_of_keys.sql"),
 ];
 
 /// The schema that this program reads and writes.

@@ -57,6 +57,9 @@ pub(crate) struct Create {
     /// After this time (12h, 30d) the key is no longer valid; else it lasts until it is removed.
     #[arg(long, value_name = "TIME")]
     expires: Option<Span>,
+    /// Of an access key the consumer groups by which it receives from the queue, with commas; else any.
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
+    consumer_groups: Option<Vec<String>>,
     #[command(flatten)]
     to: SecretTo,
 }
@@ -76,6 +79,12 @@ pub(crate) struct Update {
     /// It lasts until it is removed.
     #[arg(long)]
     lasts: bool,
+    /// The consumer groups by which it receives from the queue from now on, with commas.
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', conflicts_with = "any_group")]
+    consumer_groups: Option<Vec<String>>,
+    /// It receives by any consumer group.
+    #[arg(long)]
+    any_group: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum, Serialize)]
@@ -121,6 +130,7 @@ const CARD: &[Column] = &[
     Column::new("DISABLED", "disabled", yes_or_no),
     Column::new("NARROWED", "narrowed", yes_or_no),
     Column::new("GRANTS", "grants", text),
+    Column::new("CONSUMER GROUPS", "consumer_groups", any_or),
     Column::new("CONNECTIONS", "connections", text),
     Column::new("CREATED", "created_at_ms", moment),
     Column::new("EXPIRES", "expires_at_ms", end),
@@ -129,6 +139,10 @@ const CARD: &[Column] = &[
 ];
 const NOTHING: &str =
     "There are no keys but the instance's own. Next: convoke keys create billing --kind access --scopes topics";
+
+fn any_or(groups: &Value) -> String {
+    if groups.is_null() { "any".to_owned() } else { text(groups) }
+}
 
 /// `2, 1 until 2026-11-30 10:32:02Z`.
 fn secrets(secrets: &Value) -> String {
@@ -164,7 +178,7 @@ impl super::Verb for Verb {
 
 impl Create {
     fn call(self) -> Result<Call> {
-        let Self { key, kind, scopes, note, expires, to } = self;
+        let Self { key, kind, scopes, note, expires, consumer_groups, to } = self;
         let next = match kind {
             Kind::Access => {
                 format!("log in on MQTT with the user name Signature|{key}|{INSTANCE}; see docs/how-to/administer.md")
@@ -177,21 +191,26 @@ impl Create {
         if let Some(span) = expires {
             body["expires_at_ms"] = from_now(span)?.into();
         }
+        if let Some(groups) = consumer_groups {
+            body["consumer_groups"] = groups.into();
+        }
         Ok(Call::change(what, Method::POST, &["keys"], body, said).once().with_secret(to, secret).then(next))
     }
 }
 
 impl Update {
     fn call(self) -> Result<Call> {
-        let Self { key, scopes, note, expires, lasts } = self;
+        let Self { key, scopes, note, expires, lasts, consumer_groups, any_group } = self;
         let mut body = Map::new();
         let mut set = |name: &str, value: Option<Value>| body.extend(value.map(|value| (name.to_owned(), value)));
         set("scopes", scopes.map(|scopes| json!(scopes)));
         set("note", note.map(Value::from));
         set("expires_at_ms", expires.map(from_now).transpose()?.map(Value::from));
         set("expires_at_ms", lasts.then_some(Value::Null));
+        set("consumer_groups", consumer_groups.map(Value::from));
+        set("consumer_groups", any_group.then_some(Value::Null));
         if body.is_empty() {
-            let words = "nothing is to be changed\n  remedy: give --scopes, --note, --expires or --lasts";
+            let words = "nothing is to be changed\n  remedy: give --scopes, --note, --expires, --lasts, --consumer-groups or --any-group";
             bail!(Failure::Usage(words.to_owned()));
         }
         let said = format!("Changed the key {key}.");

@@ -123,6 +123,10 @@ impl Access for KeyAccess {
         self.access.load().may_subscribe(&self.identity(key_id), topic).is_ok()
     }
 
+    fn may_use_group(&self, key_id: &str, group: &str) -> bool {
+        self.access.load().key(key_id).is_some_and(|key| key.may_use_group(group))
+    }
+
     fn may_stamp(&self, key_id: &str) -> bool {
         self.access.load().key_allows(key_id, Scope::Stamps)
     }

@@ -178,6 +178,7 @@ async fn an_act_whose_caller_has_lost_its_right_meanwhile_is_not_done() {
         expires_at_ms: None,
         disabled: false,
         is_narrowed: false,
+        consumer_groups: None,
         secrets: vec![KeySecret { generation: 1, secret: "secret".to_owned(), valid_until_ms: None }],
     }))
     .await;

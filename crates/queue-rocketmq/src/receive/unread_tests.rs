@@ -40,6 +40,10 @@ impl Access for Open {
         true
     }
 
+    fn may_use_group(&self, _: &str, _: &str) -> bool {
+        true
+    }
+
     fn may_stamp(&self, _: &str) -> bool {
         true
     }

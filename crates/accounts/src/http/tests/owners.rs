@@ -309,6 +309,12 @@ async fn names_that_cannot_be_and_questions_that_make_no_sense_are_refused_with_
         (
             "POST",
             "/api/v1/keys",
+            json!({ "kind": "access", "scopes": ["topics"], "consumer_groups": ["a b"] }),
+            (400, "invalid_key"),
+        ),
+        (
+            "POST",
+            "/api/v1/keys",
             json!({ "kind": "api", "scopes": ["topics"], "expires_at_ms": 1 }),
             (400, "invalid_key"),
         ),
