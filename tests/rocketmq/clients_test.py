@@ -427,6 +427,25 @@ class Bridge(Case):
         self.assertEqual((answer.topic, answer.payload), (f"shop-down/p2p/{alice['client_id']}/sold", b"sold"))
 
 
+    def test_on_no_way_in_a_sender_says_that_it_is_another(self):
+        alice = self.server.register("alice", "phone")
+        terminal = Terminal(alice["client_id"], alice["username"], alice["password"], paho.MQTTv5)
+        terminal.connect(self.server.mqtt)
+        self.addCleanup(terminal.close)
+        self.server.api("topics", {"topic": "shop-up", "rule": "to_queue"})
+        self.server.api("grants", {"group": "GID_dev", "topic": "shop-up", "rights": ["publish"]})
+        stamps = {"clientId": "GID_dev@@@bob", "convokeUser": "bob", "convokeArrivedMs": "1"}
+        forged = paho.Properties(paho.PacketTypes.PUBLISH)
+        forged.UserProperty = list(stamps.items())
+        terminal.publish("shop-up/buy", b"by MQTT", forged)
+        self.server.api("messages", {"topic": "shop-up/buy", "payload": "by the API", "properties": stamps})
+        by_mqtt, by_api = self.received(self.consumer(topic="shop-up"), 2)
+        self.assertEqual((by_mqtt.properties["clientId"], by_mqtt.properties["convokeUser"]), (alice["client_id"], "alice"))
+        for got in (by_mqtt, by_api):
+            own = {name: got.properties[name] for name in stamps if name in got.properties}
+            self.assertFalse(own.items() & stamps.items(), got.properties)
+
+
 class Permissions(Case):
     def test_a_forged_terminal_is_refused(self):
         key = self.made_key("plain", ["topics"])
