@@ -36,8 +36,8 @@ pub trait Meetings: Send + Sync {
     /// Ends all claims of a service: what it has had is given out again.
     fn release_claims(&self, by: Uuid) -> CatalogFuture<'_, ()>;
     /// Sets a meeting aside that cannot be read: it is not found any more, has no engagements and no timers, and is
-    /// kept for an operator.
-    fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;
+    /// kept for an operator. Its revision rises by that: returns it; `None` if there was no such meeting.
+    fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, Option<u64>>;
     /// Sets a message of the outbox aside that cannot be sent: it is not in the outbox any more, and is kept for an
     /// operator.
     fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()>;

@@ -55,12 +55,11 @@ fn paths(request: &Value, answer: &Value) -> Map<String, Value> {
                      "content": { "application/json": { "schema": answer } } },
             "400": refusal("bad_request, bad_offer"),
             "401": refusal("token_invalid, token_expired"),
-            "403": refusal("token_foreign, removed"),
+            "403": refusal("token_foreign"),
             "408": refusal("slow_body"),
-            "409": refusal("replaced"),
-            "410": refusal("channel_closed"),
+            "410": refusal("channel_closed, removed"),
             "413": refusal("offer_too_large, too_many_media"),
-            "503": refusal("channel_full, unavailable"),
+            "503": refusal("channel_full, retry, unavailable"),
         },
     } });
     let channel = json!({ "get": {

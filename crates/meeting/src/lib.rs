@@ -16,11 +16,9 @@
 //! roster. While the catalog accepts nothing, nothing is received and events of the RTC server wait in memory; what
 //! cannot be read or sent is set aside. Neither stops the rest.
 //!
-//! Several services may run side by side on one queue and one catalog, which settles what is decided. Two things it
-//! does not settle. Two users who call each other in the same millisecond at two services both ring. And each service
-//! controls the RTC server by the newest document that it has decided itself: a call that one of them makes late
-//! (`update_rights`, `mute`) may undo a newer one of another, until the meeting changes again or the participation
-//! joins anew.
+//! Several services may run side by side on one queue and one catalog, which settles what is decided, and by its revisions
+//! also what the RTC server does: a late call of one service changes nothing that another has put since. What it does not
+//! settle: two users who call each other in the same millisecond at two services both ring.
 
 mod commit;
 mod config;
@@ -52,6 +50,7 @@ pub use machine::Rules;
 pub use rtc::channels::Channels;
 pub use service::{MeetingService, StartError};
 pub use signalling::{
-    ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, LeftReason, Participant,
+    ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelEvents, ChannelFuture, DesiredChannel,
+    EventCursor, LeftReason, Participant, Placement,
 };
-pub use token::{JoinSigner, KeyError};
+pub use token::{JoinSigner, KeyError, alias};

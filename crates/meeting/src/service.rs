@@ -22,8 +22,8 @@ use catalog::{Catalog, CatalogError, SetAside};
 use clock::Clock;
 use queue::{AdminError, GroupName, GroupOptions, NameError, Queue, TopicName};
 use signalling::topics::{MEETING_DOWN, MEETING_GROUP, RING_DOWN};
-use signalling::{ChannelEvent, MeetingId};
-use std::collections::BTreeSet;
+use signalling::{ChannelId, EventCursor, MeetingId, ParticipationId};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -92,9 +92,8 @@ impl MeetingService {
         if service.config.is_off() {
             report_left_meetings(&service).await?;
         } else {
-            let reports = service.reconciler.channels().events();
-            restore_meetings(&service).await?;
-            run_meetings(&service, &group, (waiting_answers, reports), &mut tasks);
+            let cursor = restore_meetings(&service).await?;
+            run_meetings(&service, &group, (waiting_answers, cursor), &mut tasks);
         }
         report_set_aside(&service).await;
         tasks.spawn(outage::run(Arc::clone(&service)));
@@ -147,14 +146,14 @@ async fn prepare(queue: &dyn Queue, requests: &[TopicName]) -> Result<GroupName,
 fn run_meetings(
     service: &Arc<ServiceState>,
     group: &GroupName,
-    (answers, reports): (mpsc::Receiver<relay::Answer>, mpsc::Receiver<ChannelEvent>),
+    (answers, cursor): (mpsc::Receiver<relay::Answer>, Option<EventCursor>),
     tasks: &mut JoinSet<()>,
 ) {
     tasks.spawn(apply::run(Arc::clone(service)));
     tasks.spawn(relay::run(Arc::clone(service), answers));
     tasks.spawn(relay::delete_sent(Arc::clone(service)));
     tasks.spawn(send::run(Arc::clone(service)));
-    tasks.spawn(events::run(Arc::clone(service), reports));
+    tasks.spawn(events::run(Arc::clone(service), cursor));
     tasks.spawn(presence::run(Arc::clone(service)));
     tasks.spawn(deadlines::run(Arc::clone(service)));
     for topic in &service.config.topics {
@@ -170,18 +169,25 @@ async fn report_left_meetings(service: &ServiceState) -> Result<(), StartError> 
     Ok(())
 }
 
-/// Opens the channels of all living meetings again, and asks who is connected; rings keep their deadlines.
-async fn restore_meetings(service: &ServiceState) -> Result<(), StartError> {
+/// Takes up all living meetings, with those who are connected now; rings keep their deadlines. Returns where the events of
+/// the RTC server go on; `None`: it did not answer, and is asked again.
+async fn restore_meetings(service: &ServiceState) -> Result<Option<EventCursor>, StartError> {
     let living = service.catalog.live_meetings().await?;
+    let there = service.reconciler.channels().events(None).await;
+    let cursor = there.as_ref().ok().map(|events| events.cursor);
+    let snapshot = there.ok().and_then(|events| events.snapshot).unwrap_or_default();
+    let mut connected: HashMap<ChannelId, BTreeSet<ParticipationId>> =
+        snapshot.into_iter().map(|described| (described.channel.clone(), described.connected())).collect();
     for id in &living {
-        match restore_meeting(service, *id).await {
+        let connected = connected.remove(&ChannelId::from(MeetingId(*id))).unwrap_or_default();
+        match restore_meeting(service, *id, connected).await {
             Err(error) if error.is_outage() => return Err(StartError::Meeting(error.to_string())),
             Err(error) => tracing::error!(meeting = %id, %error, "a living meeting is not taken up again"),
             Ok(()) => {}
         }
     }
     tracing::info!(meetings = living.len(), "meetings taken up");
-    Ok(())
+    Ok(cursor)
 }
 
 async fn report_set_aside(service: &ServiceState) {
@@ -192,12 +198,12 @@ async fn report_set_aside(service: &ServiceState) {
     }
 }
 
-async fn restore_meeting(service: &ServiceState, id: Uuid) -> Result<(), DecisionError> {
+async fn restore_meeting(
+    service: &ServiceState,
+    id: Uuid,
+    connected: BTreeSet<ParticipationId>,
+) -> Result<(), DecisionError> {
     let Some(stored) = service.stored_meeting(id).await? else { return Ok(()) };
-    let described = service.reconciler.channels().describe(MeetingId(id).into()).await;
-    let participants = described.ok().flatten().map(|channel| channel.participants).unwrap_or_default();
-    let there = participants.into_iter().filter(|participant| participant.connected);
-    let connected: BTreeSet<_> = there.map(|participant| participant.participation).collect();
     let online = directory::online_members(&*service.catalog, &stored.meeting).await?;
     if let Some(meeting) = service.handle_event(id, Event::Restarted { connected, online }).await? {
         service.reconciler.handle_meeting(&meeting);

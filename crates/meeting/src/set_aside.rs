@@ -3,7 +3,6 @@
 
 use crate::state::ServiceState;
 use catalog::CatalogError;
-use signalling::MeetingId;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -12,9 +11,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Its users are free for other calls, and its channel is closed: the `state` of its members says that the call is
 /// over.
 pub(crate) async fn meeting(service: &ServiceState, id: Uuid, reason: &str) -> Result<(), CatalogError> {
-    service.catalog.set_meeting_aside(id, reason).await?;
+    let revision = service.catalog.set_meeting_aside(id, reason).await?;
     tracing::error!(meeting = %id, reason, "a meeting cannot be read: it is set aside for an operator");
-    service.reconciler.close_early(MeetingId(id)).await;
+    revision.into_iter().for_each(|revision| service.reconciler.end(id, revision));
     count(service).await;
     Ok(())
 }

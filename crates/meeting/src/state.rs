@@ -3,6 +3,7 @@
 use crate::commit::stored::MeetingCache;
 use crate::config::Config;
 use crate::directory::contacts::Contacts;
+use crate::machine::Ticket;
 use crate::outage::OutageGate;
 use crate::outbox::relay::Answer;
 use crate::presence::PresenceWatches;
@@ -12,6 +13,7 @@ use crate::token::JoinSigner;
 use catalog::{Catalog, SetAside};
 use clock::Clock;
 use queue::Queue;
+use signalling::JoinParameters;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 
@@ -47,6 +49,13 @@ impl ServiceState {
     /// Milliseconds since 1970, of the service's time.
     pub(crate) fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// Everything that the ticket's client needs to join now: where the RTC server says, and until it has said it, where
+    /// the configuration says.
+    pub(crate) fn join_parameters(&self, ticket: &Ticket) -> JoinParameters {
+        let endpoints = self.reconciler.endpoints().unwrap_or_else(|| self.config.endpoints.clone());
+        self.signer.parameters(ticket, &self.config, endpoints, self.now_ms())
     }
 
     pub(crate) fn sent(&self) -> MutexGuard<'_, Vec<i64>> {

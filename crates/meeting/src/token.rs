@@ -31,10 +31,16 @@ impl JoinSigner {
         Ok(Self { issuer: issuer.into(), header, key })
     }
 
-    /// Everything that the ticket's client needs to join.
-    pub(crate) fn parameters(&self, ticket: &Ticket, config: &Config, now_ms: u64) -> JoinParameters {
+    /// Everything that the ticket's client needs to join at one of the end points.
+    pub(crate) fn parameters(
+        &self,
+        ticket: &Ticket,
+        config: &Config,
+        endpoints: Vec<String>,
+        now_ms: u64,
+    ) -> JoinParameters {
         JoinParameters {
-            endpoints: config.endpoints.clone(),
+            endpoints,
             app: config.app.clone(),
             token: self.token(ticket, now_ms, config.rules.token_ms),
             turn: config.turn.clone(),
@@ -53,8 +59,7 @@ impl JoinSigner {
             participation: ticket.participation,
             user: ticket.user.clone(),
             client: alias(&ticket.client),
-            rights: ticket.rights,
-            waiting: ticket.waiting,
+            rev: ticket.rev,
         };
         encode(&self.header, &claims, &self.key).expect("the key has signed before, and claims are plain JSON")
     }
@@ -70,6 +75,6 @@ impl std::fmt::Debug for JoinSigner {
 }
 
 /// A stable name of the client that does not reveal its client id: for tokens, and for logs.
-pub(crate) fn alias(client: &ClientId) -> String {
+pub fn alias(client: &ClientId) -> String {
     digest(&SHA256, client.as_str().as_bytes()).as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,87 +1,113 @@
-//! The channel commands: the interface by which a service decides about the channels of this server.
+//! The channel calls: the interface by which an owner decides about its channels on this server.
 //!
-//! Contract. Every command is idempotent. Commands to one channel take effect in the order in which they were given; a
-//! command is given when its function is called, not when its future is polled. Events are hints: delivered at most once,
-//! in order per channel, dropped without a receiver.
+//! Contract: that of [`signalling::channel`]. Calls about one channel take effect in the order in which they were made; a
+//! call is made when its function is called, not when its future is polled.
 
-use crate::shard::mailbox::{ChannelCommand, Command, Reply};
+use crate::feed::Feeds;
+use crate::owner::{ChannelKey, Owner};
+use crate::shard::mailbox::{Command, Reply, ShardMailbox};
 use crate::shards::Shards;
-use signalling::{ChannelDescription, ChannelError, ChannelFuture, ChannelId, ParticipationId, Rights, Source};
-use std::sync::Arc;
+use signalling::{
+    ChannelDescription, ChannelError, ChannelEvents, ChannelFuture, ChannelId, DesiredChannel, EventCursor, Placement,
+};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// A handle on all channels of one RTC server; cheap to clone.
+/// How long a question for events waits where its owner says nothing else.
+const EVENTS_WAIT: Duration = Duration::from_secs(20);
+
+/// What all handles of one server share.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    /// Base addresses of join endpoints, once they are known.
+    pub(crate) endpoints: OnceLock<Vec<String>>,
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) feeds: Arc<Feeds>,
+}
+
+/// A handle on the channels of one owner; cheap to clone.
 #[derive(Clone)]
 pub struct ChannelApi {
-    shards: Arc<Shards>,
+    node: Arc<Node>,
+    owner: Owner,
 }
 
 impl ChannelApi {
-    pub(crate) fn new(shards: Arc<Shards>) -> Self {
-        Self { shards }
+    pub(crate) fn new(node: Arc<Node>, owner: Owner) -> Self {
+        Self { node, owner }
     }
 
-    /// Creates the channel; it stays open until [`close`](Self::close), also when it is empty.
+    /// Makes the channel what is wished, by the rule of revisions; `None` ends it. It stays open until then, also when it is
+    /// empty, as long as its owner asks for its events.
     ///
     /// # Errors
-    /// [`ChannelError::Limit`] when the shard has all the channels that it may have.
-    pub fn open(&self, channel: ChannelId) -> ChannelFuture<()> {
-        self.send(channel, ChannelCommand::Open)
-    }
-
-    /// Ends every participation with [`LeftReason::Closed`](signalling::LeftReason) and removes the channel; its tokens
-    /// are refused from then on.
-    pub fn close(&self, channel: ChannelId) -> ChannelFuture<()> {
-        self.send(channel, ChannelCommand::Close)
-    }
-
-    /// The participation no longer waits: media flows to and from it, now or as soon as it joins.
-    pub fn admit(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()> {
-        self.send(channel, |reply| ChannelCommand::Admit(participation, reply))
-    }
-
-    /// Replaces what a participation may publish and receive, whatever its token says.
-    pub fn update_rights(
-        &self,
-        channel: ChannelId,
-        participation: ParticipationId,
-        rights: Rights,
-    ) -> ChannelFuture<()> {
-        self.send(channel, |reply| ChannelCommand::UpdateRights(participation, rights, reply))
-    }
-
-    /// Stops or starts forwarding one source of a participation, whatever its terminal sends.
-    pub fn mute(
-        &self,
-        channel: ChannelId,
-        participation: ParticipationId,
-        source: Source,
-        muted: bool,
-    ) -> ChannelFuture<()> {
-        self.send(channel, |reply| ChannelCommand::Mute(participation, source, muted, reply))
-    }
-
-    /// Ends the participation with [`LeftReason::Removed`](signalling::LeftReason); its token joins no more while the
-    /// channel is open.
-    pub fn remove(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()> {
-        self.send(channel, |reply| ChannelCommand::Remove(participation, reply))
-    }
-
-    /// `None`: no such channel.
-    pub fn describe(&self, channel: ChannelId) -> ChannelFuture<Option<ChannelDescription>> {
-        self.send(channel, ChannelCommand::Describe)
-    }
-
-    fn send<T: Send + 'static>(
-        &self,
-        channel: ChannelId,
-        command: impl FnOnce(Reply<T>) -> ChannelCommand,
-    ) -> ChannelFuture<T> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.shards.of(&channel).send(Command::Channel(channel, command(reply)));
+    /// [`ChannelError::Stale`] for what is older than, or different from, what was put before;
+    /// [`ChannelError::Limit`] when the shard or the channel has all that it may have.
+    pub fn put(&self, channel: ChannelId, rev: u64, desired: Option<DesiredChannel>) -> ChannelFuture<Placement> {
+        if let Err(error) = self.node.feeds.renew(&self.owner) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let (to, key) = (self.node.shards.of(&channel), self.key(channel));
+        let done = ask(to, |reply| Command::Put { key, rev, desired, reply });
+        let placement = Placement {
+            node: self.node.name.clone(),
+            endpoints: self.node.endpoints.get().cloned().unwrap_or_default(),
+            epoch: self.node.feeds.epoch(),
+        };
         Box::pin(async move {
-            sent.map_err(|refused| ChannelError::Unavailable(refused.to_string()))?;
-            answer.await.unwrap_or_else(|_| Err(ChannelError::Unavailable("it is shutting down".to_owned())))
+            done.await?;
+            Ok(placement)
         })
     }
+
+    /// `None`: no such channel is open.
+    pub fn describe(&self, channel: ChannelId) -> ChannelFuture<Option<ChannelDescription>> {
+        let (to, key) = (self.node.shards.of(&channel), self.key(channel));
+        ask(to, |reply| Command::Describe(key, reply))
+    }
+
+    /// All open channels of the owner.
+    pub fn list(&self) -> ChannelFuture<Vec<ChannelDescription>> {
+        let of_shard = |shard| ask(shard, |reply| Command::List(self.owner.clone(), reply));
+        let asked: Vec<ChannelFuture<_>> = self.node.shards.mailboxes.iter().map(of_shard).collect();
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for part in asked {
+                all.extend(part.await?);
+            }
+            Ok(all)
+        })
+    }
+
+    /// What has happened to the owner's channels after `after`, or a snapshot of them; waits until there is something, but not
+    /// for ever. Each question renews the channels of the owner.
+    ///
+    /// # Errors
+    /// [`ChannelError::Limit`]: there are too many owners.
+    pub fn events(&self, after: Option<EventCursor>) -> ChannelFuture<ChannelEvents> {
+        self.events_within(after, EVENTS_WAIT)
+    }
+
+    /// The same; waits for no longer than `wait`.
+    pub fn events_within(&self, after: Option<EventCursor>, wait: Duration) -> ChannelFuture<ChannelEvents> {
+        let channels = self.clone();
+        Box::pin(async move {
+            let feeds = &channels.node.feeds;
+            feeds.read(&channels.owner, after, wait, || channels.list()).await
+        })
+    }
+
+    fn key(&self, channel: ChannelId) -> ChannelKey {
+        ChannelKey { owner: self.owner.clone(), channel }
+    }
+}
+
+fn ask<T: Send + 'static>(shard: &ShardMailbox, command: impl FnOnce(Reply<T>) -> Command) -> ChannelFuture<T> {
+    let (reply, answer) = oneshot::channel();
+    let sent = shard.send(command(reply));
+    Box::pin(async move {
+        sent.map_err(|refused| ChannelError::Unavailable(refused.to_string()))?;
+        answer.await.unwrap_or_else(|_| Err(ChannelError::Unavailable("it is shutting down".to_owned())))
+    })
 }

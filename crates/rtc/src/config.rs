@@ -19,6 +19,8 @@ pub struct Config {
     pub keys: Vec<JoinKey>,
     /// The instance whose channels are served.
     pub app: String,
+    /// The name of this node, as owners of channels are told it.
+    pub node: String,
     /// Join tokens expire by it.
     pub clock: Clock,
     /// A connected peer without an authenticated packet for so long is *lost*.
@@ -27,6 +29,13 @@ pub struct Config {
     pub gone_after: Duration,
     /// A join whose ICE and DTLS are not done by then has failed.
     pub join_timeout: Duration,
+    /// An owner that has not asked for its events for so long counts as gone: its channels close when nobody is in them. So
+    /// does one of revision 0 after this time, whoever its owner is.
+    pub lease: Duration,
+    /// A join waits for its channel, or for its place in it, for so long.
+    pub join_wait: Duration,
+    /// The longest life of a join token. For so long the end of a channel is remembered.
+    pub token_life_max: Duration,
     pub limits: Limits,
 }
 
@@ -38,10 +47,14 @@ impl Config {
             shards: 1,
             keys,
             app: "convoke".to_owned(),
+            node: "convoke".to_owned(),
             clock: Clock::system(),
             lost_after: Duration::from_secs(4),
             gone_after: Duration::from_secs(20),
             join_timeout: Duration::from_secs(15),
+            lease: Duration::from_secs(120),
+            join_wait: Duration::from_secs(2),
+            token_life_max: Duration::from_secs(3_600),
             limits: Limits::default(),
         }
     }
@@ -50,12 +63,18 @@ impl Config {
 /// Bounds of everything that the network, or a caller, can make grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open channels per shard; the next `open` fails with [`ChannelError::Limit`](crate::ChannelError::Limit).
+    /// Open channels per shard; the next one is refused with [`ChannelError::Limit`](crate::ChannelError::Limit).
     pub channels: usize,
     /// Connected or connecting peers per channel; the next join is refused with `channel_full`.
     pub peers_per_channel: usize,
-    /// Participations that a channel remembers (rights, mutes, removals), joined or not.
+    /// Participations that a wish may have, joined or not.
     pub participations_per_channel: usize,
+    /// Ended channels that a shard remembers; then the oldest is forgotten.
+    pub ended_channels: usize,
+    /// Owners of channels; a further one is refused while none of them is gone.
+    pub owners: usize,
+    /// Events that are kept for one owner; one that has read less than these gets a snapshot.
+    pub events_per_owner: usize,
     /// Bytes of an SDP offer; more is answered with 413.
     pub offer_bytes: usize,
     /// Media sections of an offer; more is answered with 413.
@@ -63,7 +82,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Each member may be joining anew, or a callee that warms its path; and each has a history of some devices.
+    /// Each member may be joining anew, or a callee that warms its path; and each callee has some devices that ring.
     pub fn for_meetings_of(members: usize) -> Self {
         let (peers_per_channel, participations_per_channel) = (2 * members, (40 * members).max(2_000));
         Self { peers_per_channel, participations_per_channel, ..Self::default() }
@@ -76,6 +95,9 @@ impl Default for Limits {
             channels: 10_000,
             peers_per_channel: 100,
             participations_per_channel: 2_000,
+            ended_channels: 20_000,
+            owners: 64,
+            events_per_owner: 8_192,
             offer_bytes: 128 * 1024,
             media_sections: 80,
         }

@@ -42,7 +42,7 @@ fn check_plan(plan: &MediaPlan, profile: Profile, purposes: &BTreeMap<String, Pu
     assert!(mids.iter().all(|mid| purposes.contains_key(*mid)), "and no section has another");
     let count = |kind| plan.slots.iter().filter(|(of, _)| *of == kind).count();
     let (video, audio) = profile.slots();
-    assert!(count(MediaKind::Video) <= video && count(MediaKind::Audio) <= audio && plan.sources.len() <= 3);
+    assert!(count(MediaKind::Video) <= video && count(MediaKind::Audio) <= audio && plan.sources.len() <= 4);
 }
 
 fn parse_wishes(line: &str) -> (Profile, BTreeMap<String, Purpose>) {
@@ -58,6 +58,7 @@ fn parse_purpose(word: &str) -> Option<Purpose> {
         "microphone" => Purpose::Microphone,
         "camera" => Purpose::Camera,
         "screen" => Purpose::Screen,
+        "screen_audio" => Purpose::ScreenAudio,
         "audio_slot" => Purpose::AudioSlot,
         "video_slot" => Purpose::VideoSlot,
         _ => return None,

@@ -2,12 +2,16 @@
 //!
 //! Contract: the bearer token is all that is needed, from any origin (no cookies are read). Refusals are
 //! problem+json (RFC 9457) with a stable `code`. The answer is sent only after the shard has added the peer.
+//!
+//! Whether the bearer may join is asked of its channel before anything is negotiated. A token that is newer than the wish
+//! for the channel, or that comes before its channel, waits for it for a moment; then its terminal is to come again.
 
 use crate::metrics::Metrics;
 use crate::negotiation_permits::NegotiationPermits;
 use crate::negotiator::{Negotiated, Negotiator};
 use crate::offer::{self, OfferError};
-use crate::shard::mailbox::{Command, JoinAttempt, JoinRefusal};
+use crate::owner::ChannelKey;
+use crate::shard::mailbox::{AdmissionRequest, Command, JoinAttempt, JoinRefusal};
 use crate::shards::Shards;
 use crate::token::{self, JoinKey, TokenError};
 use axum::Router;
@@ -28,6 +32,8 @@ use tokio::time::timeout;
 const SHARD_ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
+/// What a terminal is told that has come before its channel.
+const RETRY_AFTER_S: u64 = 1;
 /// JSON around the offer, and purposes.
 const BODY_BYTES_BESIDE_OFFER: usize = 64 * 1024;
 
@@ -37,6 +43,9 @@ pub(crate) struct JoinEndpoint {
     pub(crate) keys: Vec<JoinKey>,
     pub(crate) issuer: String,
     pub(crate) clock: Clock,
+    pub(crate) token_life_max: Duration,
+    /// How long a join waits for its channel, or for its place in it.
+    pub(crate) join_wait: Duration,
     pub(crate) offer_bytes: usize,
     pub(crate) media_sections: usize,
     pub(crate) metrics: Arc<Metrics>,
@@ -72,13 +81,14 @@ fn with_cors(mut response: Response) -> Response {
 
 impl JoinEndpoint {
     async fn join(self: &Arc<Self>, headers: &HeaderMap, body: Body) -> Result<JoinAnswer, Problem> {
-        let claims = self.claims(headers)?;
+        let (key, claims) = self.claims(headers)?;
         let request = self.request(body).await?;
-        let shard = self.shards.index_of(&claims.channel);
+        let shard = self.shards.index_of(&key.channel);
+        self.admission(shard, &key, &claims).await?;
         let negotiated = self.negotiated(claims.participation, request, shard).await?;
         let sdp = negotiated.answer.clone();
         let (reply, answer) = oneshot::channel();
-        let attempt = JoinAttempt { claims, negotiated, reply };
+        let attempt = JoinAttempt { key, claims, negotiated, reply };
         let sent = self.shards.at(shard).send(Command::Join(Box::new(attempt)));
         sent.map_err(|refused| unavailable(&refused.to_string()))?;
         let slots = await_slots(answer).await?;
@@ -86,10 +96,26 @@ impl JoinEndpoint {
         Ok(JoinAnswer { sdp, slots })
     }
 
-    fn claims(&self, headers: &HeaderMap) -> Result<JoinClaims, Problem> {
+    fn claims(&self, headers: &HeaderMap) -> Result<(ChannelKey, JoinClaims), Problem> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = bearer.and_then(bearer_token);
-        token::verify(token.unwrap_or_default(), &self.keys, &self.issuer, self.clock.times()).map_err(Problem::from)
+        let verified = token::verify(token.unwrap_or_default(), &self.keys, &self.issuer, self.clock.times());
+        let (owner, claims) = verified.map_err(Problem::from)?;
+        token::check_life(&claims, self.token_life_max)?;
+        Ok((ChannelKey { owner, channel: claims.channel.clone() }, claims))
+    }
+
+    /// Waits until it is decided, but not for long.
+    async fn admission(&self, shard: usize, key: &ChannelKey, claims: &JoinClaims) -> Result<(), Problem> {
+        let (reply, decided) = oneshot::channel();
+        let request = AdmissionRequest { key: key.clone(), claims: claims.clone(), reply };
+        let sent = self.shards.at(shard).send(Command::Admission(Box::new(request)));
+        sent.map_err(|refused| unavailable(&refused.to_string()))?;
+        match timeout(self.join_wait, decided).await {
+            Ok(Ok(decided)) => decided.map_err(Problem::from),
+            Ok(Err(_)) => Err(unavailable("it is shutting down")),
+            Err(_) => Err(JoinRefusal::NotYet.into()),
+        }
     }
 
     async fn request(&self, body: Body) -> Result<JoinRequest, Problem> {
@@ -153,7 +179,7 @@ fn unavailable(detail: &str) -> Problem {
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         let (status, code) = match error {
-            TokenError::Invalid => (StatusCode::UNAUTHORIZED, "token_invalid"),
+            TokenError::Invalid | TokenError::TooLong => (StatusCode::UNAUTHORIZED, "token_invalid"),
             TokenError::Expired => (StatusCode::UNAUTHORIZED, "token_expired"),
             TokenError::Foreign => (StatusCode::FORBIDDEN, "token_foreign"),
         };
@@ -175,19 +201,16 @@ impl From<OfferError> for Problem {
 impl From<JoinRefusal> for Problem {
     fn from(refusal: JoinRefusal) -> Self {
         let (status, code, detail) = match refusal {
+            JoinRefusal::NotYet => {
+                let detail = "the channel is not ready for this token yet: try again in a moment";
+                return Self::blank(StatusCode::SERVICE_UNAVAILABLE, "retry", detail).retry_after(RETRY_AFTER_S);
+            }
             JoinRefusal::ChannelClosed => {
                 (StatusCode::GONE, "channel_closed", "the channel of this token is not open: ask for your state")
             }
-            JoinRefusal::Removed => (
-                StatusCode::FORBIDDEN,
-                "removed",
-                "this participation was removed from the channel: ask for your state",
-            ),
-            JoinRefusal::Replaced => (
-                StatusCode::CONFLICT,
-                "replaced",
-                "a newer participation of the same client took this one's place: ask for fresh join parameters",
-            ),
+            JoinRefusal::Removed => {
+                (StatusCode::GONE, "removed", "this participation is not in the channel (any more): ask for your state")
+            }
             JoinRefusal::ChannelFull => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "channel_full",

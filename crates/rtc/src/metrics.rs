@@ -102,6 +102,8 @@ pub struct Stats {
     pub key_frame_requests: u64,
     /// Joins that were answered with an SDP answer.
     pub joins: u64,
+    /// Gauge: joins that wait for their channel, or for their place in it.
+    pub joins_waiting: u64,
     /// Gauge: open channels.
     pub channels: u64,
     /// Gauge: peers, connected or connecting.
@@ -148,6 +150,7 @@ pub(crate) struct Metrics {
     pub(crate) media_forwarded: Count,
     pub(crate) key_frame_requests: Count,
     pub(crate) joins: Count,
+    pub(crate) joins_waiting: Count,
     pub(crate) channels: Count,
     pub(crate) peers: Count,
     ciphers: [Count; CIPHERS.len()],
@@ -202,6 +205,7 @@ impl Metrics {
             media_forwarded: self.media_forwarded.read(),
             key_frame_requests: self.key_frame_requests.read(),
             joins: self.joins.read(),
+            joins_waiting: self.joins_waiting.read(),
             channels: self.channels.read(),
             peers: self.peers.read(),
             ciphers: ciphers.map(|(cipher, peers)| CipherCount { cipher, peers: peers.read() }).collect(),

@@ -158,7 +158,7 @@ impl Section {
 
     fn fits(&self, purpose: Purpose) -> bool {
         let kind = match purpose {
-            Purpose::Microphone | Purpose::AudioSlot => MediaKind::Audio,
+            Purpose::Microphone | Purpose::ScreenAudio | Purpose::AudioSlot => MediaKind::Audio,
             Purpose::Camera | Purpose::Screen | Purpose::VideoSlot => MediaKind::Video,
         };
         let direction = match source_of(purpose) {
@@ -237,13 +237,14 @@ fn source_of(purpose: Purpose) -> Option<Source> {
         Purpose::Microphone => Some(Source::Microphone),
         Purpose::Camera => Some(Source::Camera),
         Purpose::Screen => Some(Source::Screen),
+        Purpose::ScreenAudio => Some(Source::ScreenAudio),
         Purpose::AudioSlot | Purpose::VideoSlot => None,
     }
 }
 
 pub(crate) fn kind_of(source: Source) -> MediaKind {
     match source {
-        Source::Microphone => MediaKind::Audio,
+        Source::Microphone | Source::ScreenAudio => MediaKind::Audio,
         Source::Camera | Source::Screen => MediaKind::Video,
     }
 }

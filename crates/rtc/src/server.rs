@@ -1,21 +1,24 @@
 //! The RTC server as one value: its start (sockets, shards, join endpoint), the handles to it, and its end.
 
-use crate::api::ChannelApi;
-use crate::channel::ChannelConfig;
+use crate::api::{ChannelApi, Node};
+use crate::channel::{BookConfig, ChannelConfig};
 use crate::config::{Config, StartError};
+use crate::feed::{FeedConfig, Feeds};
 use crate::join_endpoint::{self, JoinEndpoint};
 use crate::metrics::{Metrics, Stats};
 use crate::negotiation_permits::NegotiationPermits;
 use crate::negotiator::Negotiator;
-use crate::shard::events::EventFeed;
+use crate::owner::Owner;
 use crate::shard::{FailureSender, MAX_SHARDS, ShardConfig, ShardThread, socket};
 use crate::shards::Shards;
-use crate::sys;
-use signalling::ChannelEvent;
+use crate::{sys, token};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use tokio::sync::mpsc;
+use std::time::Duration;
+
+/// Between two looks for channels that nobody needs, at most.
+const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// A running RTC server. Dropping it stops it.
 pub struct Rtc {
@@ -23,7 +26,7 @@ pub struct Rtc {
     shards: Arc<Shards>,
     join_endpoint: Arc<JoinEndpoint>,
     metrics: Arc<Metrics>,
-    events: Arc<EventFeed>,
+    node: Arc<Node>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     failed: FailureSender,
 }
@@ -43,20 +46,22 @@ impl Rtc {
             socket::local_addr(&sockets).map_err(|cause| StartError::Bind { addr: config.media_addr, cause })?;
         let candidates = candidates(&config, local_addr)?;
         let metrics = Arc::new(Metrics::default());
-        let events = Arc::new(EventFeed::new(metrics.clone()));
+        let feeds = Arc::new(Feeds::new(feed_config(&config), metrics.clone()));
         let mut starting = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
-            let shard = shard_config(&config, index, &candidates, &metrics, &events);
+            let shard = shard_config(&config, index, &candidates, &metrics, &feeds);
             starting.push(ShardThread::prepare(shard, socket).map_err(|cause| StartError::Thread { cause })?);
         }
         let shards = Arc::new(Shards { mailboxes: starting.iter().map(ShardThread::mailbox).collect() });
+        let name = config.node.clone();
+        let node = Arc::new(Node { name, endpoints: OnceLock::new(), shards: shards.clone(), feeds });
         let join_endpoint = Arc::new(build_join_endpoint(config, candidates, &shards, &metrics)?);
         let server = Self {
             local_addr,
             shards,
             join_endpoint,
             metrics,
-            events,
+            node,
             threads: Mutex::default(),
             failed: FailureSender::new(None),
         };
@@ -83,13 +88,16 @@ impl Rtc {
         join_endpoint::router(self.join_endpoint.clone())
     }
 
-    pub fn channels(&self) -> ChannelApi {
-        ChannelApi::new(self.shards.clone())
+    /// Sets the base addresses of the join endpoint, as owners of channels are told them; once.
+    pub fn set_endpoints(&self, endpoints: Vec<String>) {
+        if self.node.endpoints.set(endpoints).is_err() {
+            tracing::warn!("the join endpoint has its addresses already");
+        }
     }
 
-    /// The events of all channels, to one receiver; a later call takes over from an earlier one.
-    pub fn events(&self) -> mpsc::Receiver<ChannelEvent> {
-        self.events.take_over()
+    /// The channels of one owner.
+    pub fn channels(&self, owner: Owner) -> ChannelApi {
+        ChannelApi::new(self.node.clone(), owner)
     }
 
     /// Waits until a media thread has ended by itself, which only a defect can cause: its channels have ended, so the
@@ -111,6 +119,7 @@ impl Rtc {
     /// do nothing.
     pub fn shutdown(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        self.node.feeds.stop();
         for mailbox in &self.shards.mailboxes {
             mailbox.stop();
         }
@@ -133,21 +142,42 @@ fn shard_config(
     index: usize,
     candidates: &[SocketAddr],
     metrics: &Arc<Metrics>,
-    events: &Arc<EventFeed>,
+    feeds: &Arc<Feeds>,
 ) -> ShardConfig {
     ShardConfig {
         index,
         candidates: candidates.to_vec(),
-        channels_max: config.limits.channels,
-        channel_config: ChannelConfig {
-            lost_after: config.lost_after,
-            gone_after: config.gone_after,
-            join_timeout: config.join_timeout,
-            peers_max: config.limits.peers_per_channel,
-            participations_max: config.limits.participations_per_channel,
-        },
+        book: book_config(config),
+        sweep_interval: (config.lease / 4).min(SWEEP_INTERVAL_MAX),
         metrics: metrics.clone(),
-        events: events.clone(),
+        feeds: feeds.clone(),
+    }
+}
+
+fn book_config(config: &Config) -> BookConfig {
+    let channel = ChannelConfig {
+        lost_after: config.lost_after,
+        gone_after: config.gone_after,
+        join_timeout: config.join_timeout,
+        peers_max: config.limits.peers_per_channel,
+        participations_max: config.limits.participations_per_channel,
+    };
+    BookConfig {
+        channel,
+        channels_max: config.limits.channels,
+        ended_max: config.limits.ended_channels,
+        ended_kept: config.token_life_max + Duration::from_secs(token::AHEAD_MAX_S),
+        early_kept: config.lease,
+    }
+}
+
+fn feed_config(config: &Config) -> FeedConfig {
+    FeedConfig {
+        // Another number at each start, and small enough for every reader of JSON.
+        epoch: config.clock.now_ms(),
+        lease: config.lease,
+        owners_max: config.limits.owners,
+        events_max: config.limits.events_per_owner,
     }
 }
 
@@ -164,6 +194,8 @@ fn build_join_endpoint(
         keys: config.keys,
         issuer: config.app,
         clock: config.clock,
+        token_life_max: config.token_life_max,
+        join_wait: config.join_wait,
         offer_bytes: config.limits.offer_bytes,
         media_sections: config.limits.media_sections,
         metrics: metrics.clone(),

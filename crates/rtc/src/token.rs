@@ -1,8 +1,10 @@
 //! Join tokens: JWT (RFC 7519) signed with EdDSA (RFC 8037), the key named by `kid`.
 //!
-//! The meeting service signs, the RTC server verifies with [`JoinKey`]s; the clock is a parameter. A [`SigningKey`] signs
-//! in place of the meeting service: for tests, and for other services in Rust.
+//! The owner of a channel signs, the RTC server verifies with [`JoinKey`]s, of which each opens the channels of one owner;
+//! the clock is a parameter. A [`SigningKey`] signs in place of the meeting service: for tests, and for other services in
+//! Rust.
 
+use crate::owner::Owner;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
@@ -11,16 +13,18 @@ use clock::Times;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use signalling::JoinClaims;
+use std::time::Duration;
 
 /// Bytes of a token; a longer one is not looked at.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 const ED25519_PUBLIC_BYTES: usize = 32;
 /// A token may be from so many seconds ahead: the clocks of two machines differ.
-const AHEAD_MAX_S: u64 = 60;
+pub(crate) const AHEAD_MAX_S: u64 = 60;
 
-/// A public key that may have signed join tokens, and the name that tokens call it by.
+/// A public key that may have signed join tokens, the name that tokens call it by, and whose channels they open.
 #[derive(Clone)]
 pub struct JoinKey {
+    owner: Owner,
     kid: String,
     public: DecodingKey,
 }
@@ -33,6 +37,8 @@ pub enum TokenError {
     Invalid,
     #[error("the token has expired: ask for fresh join parameters")]
     Expired,
+    #[error("the token lasts for longer than any may: sign one that expires sooner")]
+    TooLong,
     #[error("the token is for another purpose or another instance: use the one of the join parameters")]
     Foreign,
 }
@@ -43,12 +49,12 @@ pub enum TokenError {
 )]
 pub struct KeyError;
 
-/// The claims of a token that one of `keys` signed for `issuer`, and that has not expired. One from a time ahead was signed by a clock that was wrong; it would last for longer than any, and counts as
-/// expired.
+/// The claims of a token that one of `keys` signed for `issuer`, and that has not expired, with the owner of the key. One
+/// from a time ahead was signed by a clock that was wrong; it would last for longer than any, and counts as expired.
 ///
 /// # Errors
 /// [`TokenError`], without saying which part of an invalid token is wrong.
-pub fn verify(token: &str, keys: &[JoinKey], issuer: &str, times: Times) -> Result<JoinClaims, TokenError> {
+pub fn verify(token: &str, keys: &[JoinKey], issuer: &str, times: Times) -> Result<(Owner, JoinClaims), TokenError> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::Invalid);
     }
@@ -57,7 +63,15 @@ pub fn verify(token: &str, keys: &[JoinKey], issuer: &str, times: Times) -> Resu
     let verified = jsonwebtoken::decode::<JoinClaims>(token, &key.public, &validation(issuer));
     let claims = verified.map_err(|error| token_error(error.kind()))?.claims;
     let is_from_ahead = claims.iat > (times.now_ms / 1_000).saturating_add(AHEAD_MAX_S);
-    if times.is_over(claims.exp.saturating_mul(1_000)) || is_from_ahead { Err(TokenError::Expired) } else { Ok(claims) }
+    let is_over = times.is_over(claims.exp.saturating_mul(1_000)) || is_from_ahead;
+    if is_over { Err(TokenError::Expired) } else { Ok((key.owner.clone(), claims)) }
+}
+
+/// # Errors
+/// [`TokenError::TooLong`]
+pub(crate) fn check_life(claims: &JoinClaims, life_max: Duration) -> Result<(), TokenError> {
+    let is_long = claims.exp.saturating_sub(claims.iat) > life_max.as_secs();
+    if is_long { Err(TokenError::TooLong) } else { Ok(()) }
 }
 
 fn validation(issuer: &str) -> Validation {
@@ -82,7 +96,7 @@ impl JoinKey {
     /// [`KeyError`] if the text is not a PEM `PUBLIC KEY` of Ed25519.
     pub fn from_pem(kid: impl Into<String>, pem: &str) -> Result<Self, KeyError> {
         let public = DecodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| KeyError)?;
-        Ok(Self { kid: kid.into(), public })
+        Ok(Self { owner: Owner::default(), kid: kid.into(), public })
     }
 
     /// # Errors
@@ -91,7 +105,13 @@ impl JoinKey {
         if public.len() != ED25519_PUBLIC_BYTES {
             return Err(KeyError);
         }
-        Ok(Self { kid: kid.into(), public: DecodingKey::from_ed_der(public) })
+        Ok(Self { owner: Owner::default(), kid: kid.into(), public: DecodingKey::from_ed_der(public) })
+    }
+
+    /// Its tokens open the channels of this owner.
+    #[must_use]
+    pub fn of(self, owner: Owner) -> Self {
+        Self { owner, ..self }
     }
 
     pub fn kid(&self) -> &str {
@@ -135,7 +155,7 @@ impl SigningKey {
 
     /// What the RTC server must be given to trust this key.
     pub fn public(&self) -> JoinKey {
-        JoinKey { kid: self.kid.clone(), public: DecodingKey::from_ed_der(&self.public) }
+        JoinKey { owner: Owner::default(), kid: self.kid.clone(), public: DecodingKey::from_ed_der(&self.public) }
     }
 
     /// # Errors
@@ -173,7 +193,7 @@ mod tests {
     use super::*;
     use clock::Clock;
     use clock::testing::TestMachine;
-    use signalling::{ChannelId, ParticipationId, Rights, UserName};
+    use signalling::{ChannelId, ParticipationId, UserName};
     use uuid::Uuid;
 
     const NOW_S: u64 = 1_800_000_000;
@@ -193,9 +213,12 @@ mod tests {
             participation: ParticipationId(Uuid::from_u128(1)),
             user: UserName::from("bob"),
             client: "b".to_owned(),
-            rights: Rights::ALL,
-            waiting: true,
+            rev: 0,
         }
+    }
+
+    fn claims_of(token: &str, keys: &[JoinKey], issuer: &str, times: Times) -> Result<JoinClaims, TokenError> {
+        verify(token, keys, issuer, times).map(|(_, claims)| claims)
     }
 
     fn key() -> SigningKey {
@@ -206,8 +229,16 @@ mod tests {
     fn what_was_signed_is_verified_until_it_expires() {
         let key = key();
         let token = key.sign(&claims()).unwrap();
-        assert_eq!(verify(&token, &[key.public()], "convoke", at(NOW_S + 59)), Ok(claims()));
-        assert_eq!(verify(&token, &[key.public()], "convoke", at(NOW_S + 60)), Err(TokenError::Expired));
+        assert_eq!(claims_of(&token, &[key.public()], "convoke", at(NOW_S + 59)), Ok(claims()));
+        assert_eq!(claims_of(&token, &[key.public()], "convoke", at(NOW_S + 60)), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn a_key_opens_the_channels_of_its_owner() {
+        let key = key();
+        let public = key.public().of(Owner::from("app"));
+        let (owner, _) = verify(&key.sign(&claims()).unwrap(), &[public], "convoke", at(NOW_S)).unwrap();
+        assert_eq!(owner, Owner::from("app"));
     }
 
     #[test]
@@ -215,7 +246,7 @@ mod tests {
         let key = key();
         for (ahead_s, result) in [(59, true), (60, true), (61, false), (3_600, false), (40 * 86_400, false)] {
             let claims = JoinClaims { iat: NOW_S + ahead_s, exp: NOW_S + ahead_s + 600, ..claims() };
-            let verified = verify(&key.sign(&claims).unwrap(), &[key.public()], "convoke", at(NOW_S));
+            let verified = claims_of(&key.sign(&claims).unwrap(), &[key.public()], "convoke", at(NOW_S));
             let expected = if result { Ok(claims) } else { Err(TokenError::Expired) };
             assert_eq!(verified, expected, "{ahead_s} s ahead");
         }
@@ -235,7 +266,8 @@ mod tests {
             let machine = TestMachine::at(NOW_S * 1_000);
             let mut clock = machine.clock(None);
             let signed = |clock: &Clock| key.sign(&token_of(clock.now_ms() / 1_000)).unwrap();
-            let is_good = |token: &str, clock: &Clock| verify(token, &[key.public()], "convoke", clock.times()).is_ok();
+            let is_good =
+                |token: &str, clock: &Clock| claims_of(token, &[key.public()], "convoke", clock.times()).is_ok();
             let before = signed(&clock);
             let kept = clock.keep();
             machine.set_wrong_by(step_s);
@@ -281,7 +313,7 @@ mod tests {
             let clock = machine.clock(Some(&kept));
             let iat = clock.now_ms() / 1_000;
             let token = key.sign(&JoinClaims { iat, exp: iat + 600, ..claims() }).unwrap();
-            let is_good = || verify(&token, &[key.public()], "convoke", clock.times()).is_ok();
+            let is_good = || claims_of(&token, &[key.public()], "convoke", clock.times()).is_ok();
             machine.pass(30_000);
             assert!(is_good());
             machine.set_wrong_by(0);
@@ -297,7 +329,7 @@ mod tests {
     fn a_token_of_another_key_issuer_or_purpose_is_refused() {
         let (ours, theirs) = (key(), key());
         let check = |claims: &JoinClaims, signer: &SigningKey| {
-            verify(&signer.sign(claims).unwrap(), &[ours.public()], "convoke", at(NOW_S))
+            claims_of(&signer.sign(claims).unwrap(), &[ours.public()], "convoke", at(NOW_S))
         };
         assert_eq!(check(&claims(), &theirs), Err(TokenError::Invalid));
         assert_eq!(check(&JoinClaims { iss: "other".to_owned(), ..claims() }, &ours), Err(TokenError::Foreign));
@@ -309,7 +341,7 @@ mod tests {
         let (ours, theirs) = (key(), key());
         let forged = SigningKey { kid: ours.kid.clone(), ..theirs };
         assert_eq!(
-            verify(&forged.sign(&claims()).unwrap(), &[ours.public()], "convoke", at(NOW_S)),
+            claims_of(&forged.sign(&claims()).unwrap(), &[ours.public()], "convoke", at(NOW_S)),
             Err(TokenError::Invalid)
         );
     }
@@ -328,7 +360,7 @@ mod tests {
         );
         let altered = token.replacen("eyJpc3MiOiJ", "eyJpc3MiOiK", 1);
         for bad in ["", "a.b.c", &parts.join("."), &hmac.unwrap(), &altered, &"x".repeat(TOKEN_BYTES_MAX + 1)] {
-            assert_eq!(verify(bad, &[key.public()], "convoke", at(NOW_S)), Err(TokenError::Invalid), "{bad}");
+            assert_eq!(claims_of(bad, &[key.public()], "convoke", at(NOW_S)), Err(TokenError::Invalid), "{bad}");
         }
     }
 
@@ -340,7 +372,7 @@ mod tests {
         let from_bytes = JoinKey::from_bytes(&key.kid, &key.public).unwrap();
         let token = key.sign(&claims()).unwrap();
         for public in [from_pem, from_bytes] {
-            assert!(verify(&token, &[public], "convoke", at(NOW_S)).is_ok());
+            assert!(claims_of(&token, &[public], "convoke", at(NOW_S)).is_ok());
         }
         assert!(JoinKey::from_pem("k", "nonsense").is_err());
         assert!(JoinKey::from_bytes("k", &[0; 31]).is_err());

@@ -1,6 +1,7 @@
 //! The join of a terminal to a channel: parameters, token claims, the join endpoint's request and answer, slot messages.
 
 use crate::ids::{ChannelId, ParticipationId, UserName};
+use crate::sources::Sources;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,19 +58,24 @@ impl Profile {
     }
 }
 
-/// What the bearer of a join token may do in its channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What a participation may do in its channel; absent fields allow nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rights {
-    pub publish_audio: bool,
-    pub publish_video: bool,
-    pub subscribe: bool,
+    /// Sources that it may send. One that is not in it is blocked.
+    #[serde(default)]
+    pub send: Sources,
+    /// Whether it hears and sees the others.
+    #[serde(default)]
+    pub receive: bool,
 }
 
 impl Rights {
-    pub const ALL: Self = Self { publish_audio: true, publish_video: true, subscribe: true };
+    pub const ALL: Self = Self { send: Sources::ALL, receive: true };
 }
 
-/// Claims of a join token: one channel, one participation (RFC 7519; signed with EdDSA, key named by `kid`).
+/// Claims of a join token (RFC 7519; signed with EdDSA, key named by `kid`): who its bearer is, in one channel. What it may do
+/// there is said by the wish for the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinClaims {
     pub iss: String,
@@ -86,9 +92,9 @@ pub struct JoinClaims {
     pub user: UserName,
     /// A stable name of the joining client (a hash of its client id): a join replaces the same client's older participation.
     pub client: String,
-    pub rights: Rights,
-    /// True for a callee before its accept: ICE and DTLS may be done, nothing is forwarded to or from it.
-    pub waiting: bool,
+    /// The revision from which on the wish for the channel has this participation: below it, the join waits for it.
+    #[serde(default)]
+    pub rev: u64,
 }
 
 impl JoinClaims {
@@ -105,6 +111,8 @@ pub enum Purpose {
     Camera,
     /// Sends the screen.
     Screen,
+    /// Sends the sound of the screen.
+    ScreenAudio,
     /// Receives audio of whoever is in the slot.
     AudioSlot,
     /// Receives video of whoever is in the slot.
@@ -156,6 +164,16 @@ pub enum Source {
     Microphone,
     Camera,
     Screen,
+    /// The sound of what the screen shows.
+    ScreenAudio,
+}
+
+impl Source {
+    pub const ALL: [Self; 4] = [Self::Microphone, Self::Camera, Self::Screen, Self::ScreenAudio];
+
+    pub(crate) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
 }
 
 /// Label of the data channel that carries [`SlotMap`]s.

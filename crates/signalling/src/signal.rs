@@ -268,9 +268,9 @@ pub enum Media {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Track {
-    /// The microphone.
+    /// All that can be heard.
     Audio,
-    /// The camera.
+    /// All that can be seen, whatever the terminal calls it.
     Video,
 }
 

@@ -97,7 +97,7 @@ impl Meetings for SqliteCatalog {
         })
     }
 
-    fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()> {
+    fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, Option<u64>> {
         let reason = reason.to_owned();
         write!(self, conn => set_aside::meeting(conn, id, &reason))
     }

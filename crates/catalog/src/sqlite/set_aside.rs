@@ -4,17 +4,16 @@ use super::commit;
 use super::fault::Fault;
 use super::rows::to_u64;
 use crate::SetAside;
-use sqlx::{SqliteConnection, query, query_as};
+use sqlx::{SqliteConnection, query, query_as, query_scalar};
 use uuid::Uuid;
 
-/// Sets the meeting aside: it has no engagements and no timers any more.
-pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid, reason: &str) -> Result<(), Fault> {
-    query("UPDATE meetings SET set_aside = $2 WHERE id = $1")
-        .bind(id.to_string())
-        .bind(reason)
-        .execute(&mut *conn)
-        .await?;
-    Ok(commit::drop_engagements_and_timers(conn, id).await?)
+/// Sets the meeting aside: it has no engagements and no timers any more. Returns the revision that it has by that.
+pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid, reason: &str) -> Result<Option<u64>, Fault> {
+    let set = "UPDATE meetings SET set_aside = $2, revision = revision + 1 WHERE id = $1 AND set_aside IS NULL \
+               RETURNING revision";
+    let revision: Option<i64> = query_scalar(set).bind(id.to_string()).bind(reason).fetch_optional(&mut *conn).await?;
+    commit::drop_engagements_and_timers(conn, id).await?;
+    Ok(revision.map(to_u64).transpose()?)
 }
 
 pub(super) async fn message(conn: &mut SqliteConnection, id: i64, reason: &str) -> Result<(), Fault> {

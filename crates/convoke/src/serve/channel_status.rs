@@ -58,7 +58,7 @@ fn traffic(t: &rtc::SourceTraffic) -> Value {
         "received": t.received,
         "forwarded": t.forwarded,
         "dropped_muted": t.dropped_muted,
-        "dropped_blocked": t.dropped_no_right,
+        "dropped_blocked": t.dropped_blocked,
         "dropped_waiting": t.dropped_waiting,
     })
 }

@@ -1,24 +1,21 @@
 //! The RTC role of this process as the meeting service's [`Channels`].
 
 use meeting::Channels;
-use signalling::{ChannelDescription, ChannelEvent, ChannelFuture, ChannelId, ParticipationId, Rights, Source};
-use tokio::sync::mpsc;
+use signalling::{ChannelDescription, ChannelEvents, ChannelFuture, ChannelId, DesiredChannel, EventCursor, Placement};
+
+/// The name of the meeting service as an owner of channels. No API key's app is called so.
+pub(super) const MEETINGS: &str = ":meetings";
 
 pub struct InProcessChannels {
     api: rtc::ChannelApi,
-    events: Box<dyn Fn() -> mpsc::Receiver<ChannelEvent> + Send + Sync>,
     #[cfg(feature = "faults")]
     dies_before_blocks: bool,
 }
 
 impl InProcessChannels {
-    pub fn new(
-        api: rtc::ChannelApi,
-        events: impl Fn() -> mpsc::Receiver<ChannelEvent> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(api: rtc::ChannelApi) -> Self {
         Self {
             api,
-            events: Box::new(events),
             #[cfg(feature = "faults")]
             dies_before_blocks: false,
         }
@@ -30,49 +27,35 @@ impl InProcessChannels {
     pub fn dying_before_blocks(self, dies_before_blocks: bool) -> Self {
         Self { dies_before_blocks, ..self }
     }
-}
 
-impl Channels for InProcessChannels {
-    fn open(&self, channel: ChannelId) -> ChannelFuture<()> {
-        self.api.open(channel)
-    }
-
-    fn close(&self, channel: ChannelId) -> ChannelFuture<()> {
-        self.api.close(channel)
-    }
-
-    fn admit(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()> {
-        self.api.admit(channel, participation)
-    }
-
-    fn update_rights(&self, channel: ChannelId, participation: ParticipationId, rights: Rights) -> ChannelFuture<()> {
-        #[cfg(feature = "faults")]
-        if self.dies_before_blocks && !(rights.publish_audio && rights.publish_video) {
+    #[cfg(feature = "faults")]
+    fn die_before_a_block(&self, desired: Option<&DesiredChannel>) {
+        let blocks = |desired: &DesiredChannel| {
+            desired.participations.values().any(|wish| wish.rights.send != signalling::Sources::ALL)
+        };
+        if self.dies_before_blocks && desired.is_some_and(blocks) {
             tracing::error!("killed before the RTC server is told of a block, as this test wishes");
             std::process::abort();
         }
-        self.api.update_rights(channel, participation, rights)
     }
+}
 
-    fn mute(
-        &self,
-        channel: ChannelId,
-        participation: ParticipationId,
-        source: Source,
-        muted: bool,
-    ) -> ChannelFuture<()> {
-        self.api.mute(channel, participation, source, muted)
-    }
-
-    fn remove(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()> {
-        self.api.remove(channel, participation)
+impl Channels for InProcessChannels {
+    fn put(&self, channel: ChannelId, rev: u64, desired: Option<DesiredChannel>) -> ChannelFuture<Placement> {
+        #[cfg(feature = "faults")]
+        self.die_before_a_block(desired.as_ref());
+        self.api.put(channel, rev, desired)
     }
 
     fn describe(&self, channel: ChannelId) -> ChannelFuture<Option<ChannelDescription>> {
         self.api.describe(channel)
     }
 
-    fn events(&self) -> mpsc::Receiver<ChannelEvent> {
-        (self.events)()
+    fn list(&self) -> ChannelFuture<Vec<ChannelDescription>> {
+        self.api.list()
+    }
+
+    fn events(&self, after: Option<EventCursor>) -> ChannelFuture<ChannelEvents> {
+        self.api.events(after)
     }
 }

@@ -204,6 +204,7 @@ impl Server {
             media: rtc.local_addr(),
         };
         let endpoints = Endpoints::new(config, &bound);
+        rtc.set_endpoints(endpoints.join.clone());
         trial::end(config, &storage, &keys.api).await?;
         let links = seed_names(config, &storage, &keys).await?;
         watch_catalog(&storage, &fatal);

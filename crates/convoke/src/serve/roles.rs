@@ -1,7 +1,7 @@
 //! The roles of the process, each started from the configuration.
 
 use super::Keys;
-use super::channels::InProcessChannels;
+use super::channels::{InProcessChannels, MEETINGS};
 use super::descriptors::Descriptors;
 use super::endpoints::Endpoints;
 use super::seed;
@@ -19,7 +19,7 @@ use catalog::{Catalog, Right, Rights, Rule};
 use clock::Clock;
 use meeting::{JoinSigner, MeetingService, Rules};
 use queue::Queue;
-use rtc::{Rtc, StartError};
+use rtc::{Owner, Rtc, StartError};
 use signalling::topics::{INSTANCE, RING_DOWN};
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -29,6 +29,7 @@ use tokio::runtime::Handle;
 /// The RTC role.
 pub(super) fn rtc(config: &Config, clock: &Clock, key: &JoinKey) -> Result<Arc<Rtc>> {
     let public = rtc::token::JoinKey::from_pem(&key.kid, &key.public_pem).context("keys/join.pem cannot be used")?;
+    let public = public.of(Owner::from(MEETINGS));
     let mut settings = rtc::Config::new(config.media.address, vec![public]);
     settings.advertised.clone_from(&config.media_advertise);
     settings.shards = config.threads;
@@ -163,8 +164,7 @@ pub(super) async fn meeting(
         ..meeting::Config::default()
     };
     let signer = JoinSigner::from_pem(INSTANCE, &key.kid, &key.private_pem).context("keys/join.pem cannot be used")?;
-    let events = Arc::clone(rtc);
-    let channels = InProcessChannels::new(rtc.channels(), move || events.events());
+    let channels = InProcessChannels::new(rtc.channels(Owner::from(MEETINGS)));
     #[cfg(feature = "faults")]
     let channels = channels.dying_before_blocks(config.test.dies_before_blocks);
     let channels = Arc::new(channels);

@@ -2,6 +2,7 @@
 
 use super::Keys;
 use super::channel_status;
+use super::channels::MEETINGS;
 use super::endpoints::Endpoints;
 use super::meetings::MeetingDesk;
 use super::messages::OwnersMessages;
@@ -15,7 +16,7 @@ use broker::Broker;
 use catalog::Catalog;
 use clock::Clock;
 use queue::Engine;
-use rtc::Rtc;
+use rtc::{Owner, Rtc};
 use std::sync::Arc;
 
 /// The parts of the server that its HTTP router is made of.
@@ -45,7 +46,8 @@ impl HttpParts<'_> {
         let clock = self.clock.clone();
         let is_over: IsOver = Arc::new(move |at_ms| clock.times().is_over(at_ms));
         let gate = Gate::new(api_keys, Arc::clone(&self.catalog), Arc::clone(&is_over));
-        let channel_status = channel_status::ChannelStatus { channels: self.rtc.channels(), gate: gate.clone() };
+        let channel_status =
+            channel_status::ChannelStatus { channels: self.rtc.channels(Owner::from(MEETINGS)), gate: gate.clone() };
         let pages = Pages::new(&self.endpoints.origins());
         let router = Router::new()
             .merge(mqtt_route(adopt))

@@ -245,7 +245,7 @@ impl ServiceState {
 
     /// Signs the token that the signal carries.
     fn row(&self, mut send: OutgoingSignal, meeting: Option<MeetingId>, now_ms: u64) -> catalog::NewOutboxRow {
-        let parameters = send.ticket.as_ref().map(|ticket| self.signer.parameters(ticket, &self.config, now_ms));
+        let parameters = send.ticket.as_ref().map(|ticket| self.join_parameters(ticket));
         if let (Some(join), Some(parameters)) = (send.join_mut(), parameters) {
             *join = parameters;
         }

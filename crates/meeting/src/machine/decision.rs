@@ -307,6 +307,7 @@ impl OutgoingSignal {
         if let Some((_, version)) = &mut self.collapse {
             *version = rev_now;
         }
+        self.ticket.iter_mut().for_each(|ticket| ticket.rev = rev_now);
         match &mut self.body {
             DownBody::Invitation(ring) => {
                 ring.rev = rev_now;

@@ -1,84 +1,65 @@
 //! The channel as the RTC server must have it, derived from the document: so it can be derived again after a crash of
-//! either side.
+//! either side, and two services that share a catalog wish the same at the same revision.
 
-use crate::machine::document::{Meeting, Member};
-use signalling::{Muted, ParticipationId, Rights, Source};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::machine::document::{Invitation, Meeting, Member};
+use signalling::{
+    Admission, ClientId, DesiredChannel, DesiredParticipation, Muted, ParticipationId, Rights, Sources, UserName,
+};
 
-/// A channel as it should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Channel {
-    pub open: bool,
-    pub admitted: BTreeMap<ParticipationId, Admitted>,
-    pub removed: BTreeSet<ParticipationId>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admitted {
-    pub rights: Rights,
-    pub muted: Muted,
-}
-
-/// A command to the RTC server about one channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChannelCommand {
-    Open,
-    Remove(ParticipationId),
-    Admit(ParticipationId),
-    UpdateRights(ParticipationId, Rights),
-    Mute(ParticipationId, Source, bool),
-    Close,
-}
-
-impl Channel {
-    pub fn of(meeting: &Meeting) -> Self {
-        if meeting.is_over() {
-            return Self::default();
+impl Meeting {
+    /// `None`: it has ended. `alias` is the name of a client in tokens.
+    ///
+    /// Members are admitted, the devices of those who are rung wait. Everybody else is out.
+    pub fn desired_channel(&self, alias: impl Fn(&ClientId) -> String) -> Option<DesiredChannel> {
+        if self.is_over() {
+            return None;
         }
-        let admitted = |member: &Member| {
-            let rights = meeting.rights_of(&member.user);
-            (member.participation, Admitted { rights, muted: member.muted })
+        let waiting = self.pending().flat_map(|ring| self.waiting(ring, &alias));
+        let members = self.members.iter().map(|member| self.admitted(member, &alias));
+        Some(DesiredChannel { participations: waiting.chain(members).collect() })
+    }
+
+    fn admitted(
+        &self,
+        member: &Member,
+        alias: impl Fn(&ClientId) -> String,
+    ) -> (ParticipationId, DesiredParticipation) {
+        let desired = DesiredParticipation {
+            user: member.user.clone(),
+            client: alias(&member.client),
+            admission: Admission::Admitted,
+            rights: self.rights_of(&member.user),
+            muted: sources(member.muted),
         };
-        Self {
-            open: true,
-            admitted: meeting.members.iter().map(admitted).collect(),
-            removed: meeting.removed.iter().map(|removed| removed.participation).collect(),
-        }
+        (member.participation, desired)
     }
 
-    /// The commands that lead here from `before`. `None`: its state is not known, so all are given. The same holds
-    /// for a participation that `before` does not have: its token, or an earlier command, may say otherwise.
-    pub fn commands_from(&self, before: Option<&Self>) -> Vec<ChannelCommand> {
-        if !self.open {
-            return if before.is_none_or(|before| before.open) { vec![ChannelCommand::Close] } else { Vec::new() };
-        }
-        let opened = before.filter(|before| before.open);
-        let mut commands = Vec::new();
-        commands.extend(opened.is_none().then_some(ChannelCommand::Open));
-        let gone = |participation: &&ParticipationId| opened.is_none_or(|was| !was.removed.contains(*participation));
-        commands.extend(self.removed.iter().filter(gone).map(|participation| ChannelCommand::Remove(*participation)));
-        for (participation, wanted) in &self.admitted {
-            let known = opened.and_then(|was| was.admitted.get(participation));
-            commands.extend(wanted.commands_from(*participation, known.copied()));
-            // Last, so that nothing flows before it is known whether it may.
-            commands.extend(known.is_none().then_some(ChannelCommand::Admit(*participation)));
-        }
-        commands
+    fn waiting(
+        &self,
+        ring: &Invitation,
+        alias: impl Fn(&ClientId) -> String,
+    ) -> impl Iterator<Item = (ParticipationId, DesiredParticipation)> {
+        ring.devices.iter().map(move |device| {
+            let desired = DesiredParticipation {
+                user: ring.user.clone(),
+                client: alias(&device.client),
+                admission: Admission::Waiting,
+                rights: self.rights_of(&ring.user),
+                muted: Sources::NONE,
+            };
+            (device.participation, desired)
+        })
+    }
+
+    /// All that a block leaves.
+    pub fn rights_of(&self, user: &UserName) -> Rights {
+        Rights { send: Sources::ALL.without(sources(self.blocked(user))), receive: true }
     }
 }
 
-impl Admitted {
-    fn commands_from(self, who: ParticipationId, before: Option<Self>) -> Vec<ChannelCommand> {
-        let mut commands = Vec::new();
-        if before.is_none_or(|before| before.rights != self.rights) {
-            commands.push(ChannelCommand::UpdateRights(who, self.rights));
-        }
-        if before.is_none_or(|before| before.muted.audio != self.muted.audio) {
-            commands.push(ChannelCommand::Mute(who, Source::Microphone, self.muted.audio));
-        }
-        if before.is_none_or(|before| before.muted.video != self.muted.video) {
-            commands.push(ChannelCommand::Mute(who, Source::Camera, self.muted.video));
-        }
-        commands
-    }
+/// By kind: a terminal says itself what is its camera and what its screen.
+fn sources(tracks: Muted) -> Sources {
+    let audio = if tracks.audio { Sources::AUDIO } else { Sources::NONE };
+    let video = if tracks.video { Sources::VIDEO } else { Sources::NONE };
+    audio.with(video)
 }

@@ -4,7 +4,7 @@ use crate::machine::document::Meeting;
 use crate::machine::rules::Rules;
 use signalling::{
     ClientId, DownBody, InvitationId, JoinParameters, Media, MeetingId, Outcome, ParticipationId, PastCall, Profile,
-    RefusalCode, RejectReason, Rights, SignalId, Track, UserName,
+    RefusalCode, RejectReason, SignalId, Track, UserName,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -240,8 +240,8 @@ pub struct Ticket {
     pub user: UserName,
     pub client: ClientId,
     pub participation: ParticipationId,
-    pub waiting: bool,
-    pub rights: Rights,
+    /// The revision of the document that has this participation.
+    pub rev: u64,
     pub profile: Profile,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::machine::document::{Device, Invitation, InvitationState, MediaState, Meeting, Member};
 use crate::machine::event::Ticket;
-use signalling::{ClientId, Joinable, MemberState, Muted, Profile, Rights, Ring, Roster, StandingCall, UserName};
+use signalling::{ClientId, Joinable, MemberState, Muted, Profile, Ring, Roster, StandingCall, UserName};
 
 /// The call that a user is in, with the ticket of the device if it is the one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,11 +58,6 @@ impl Meeting {
         }
     }
 
-    pub fn rights_of(&self, user: &UserName) -> Rights {
-        let blocked = self.blocked(user);
-        Rights { publish_audio: !blocked.audio, publish_video: !blocked.video, subscribe: true }
-    }
-
     /// The member's ticket.
     pub fn ticket_of(&self, user: &UserName) -> Option<Ticket> {
         let member = self.member(user)?;
@@ -71,8 +66,7 @@ impl Meeting {
             user: member.user.clone(),
             client: member.client.clone(),
             participation: member.participation,
-            waiting: false,
-            rights: self.rights_of(user),
+            rev: self.rev,
             profile: Self::PROFILE,
         })
     }
@@ -84,8 +78,7 @@ impl Meeting {
             user: invitation.user.clone(),
             client: device.client.clone(),
             participation: device.participation,
-            waiting: true,
-            rights: self.rights_of(&invitation.user),
+            rev: self.rev,
             profile: Self::PROFILE,
         };
         let ring = Ring {

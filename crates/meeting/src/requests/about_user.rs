@@ -69,14 +69,14 @@ impl RequestHandler<'_> {
 
     fn ring(&self, meeting: &Meeting, actor: &Actor) -> Option<Ring> {
         let (ring, ticket) = meeting.open_ring(&actor.user, &actor.client)?;
-        let join = self.service.signer.parameters(&ticket, &self.service.config, self.service.now_ms());
+        let join = self.service.join_parameters(&ticket);
         Some(Ring { join, ..ring })
     }
 
     fn standing(&self, meeting: &Meeting, actor: &Actor) -> Option<StandingCall> {
         let current = meeting.current_call(&actor.user, &actor.client)?;
-        let parameters = |ticket| self.service.signer.parameters(ticket, &self.service.config, self.service.now_ms());
-        Some(StandingCall { join: current.ticket.as_ref().map(parameters), ..current.call })
+        let join = current.ticket.as_ref().map(|ticket| self.service.join_parameters(ticket));
+        Some(StandingCall { join, ..current.call })
     }
 
     /// Read again after the meetings: a ring may have ended meanwhile, and then its outcome must not be missing.

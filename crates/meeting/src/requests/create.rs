@@ -8,7 +8,7 @@ use crate::machine::{Actor, Callee, Create, Decided, Event, Meeting, Request};
 use crate::requests::verify::refusal;
 use catalog::{CommitError, Engagement, EngagementKind};
 use signalling::ChannelError;
-use signalling::{InvitationId, Media, MeetingId, RefusalCode, UserName};
+use signalling::{InvitationId, Media, RefusalCode, UserName};
 use std::collections::BTreeSet;
 
 const MINUTE_MS: u64 = 60_000;
@@ -89,34 +89,24 @@ impl RequestHandler<'_> {
         self.service.decide(|context| Meeting::handle_create(create, actor.clone(), existing, context))
     }
 
-    /// Opens the channel before any client can learn of it.
+    /// Opens the channel before any client can learn of it. Where the meeting is not stored, the channel is left: another
+    /// service may be storing a meeting of this id, and else the RTC server closes it.
     async fn open_and_store(
         &self,
         actor: &Actor,
         decided: Decided,
         existing: Option<&StoredMeeting>,
     ) -> Result<(), DecisionError> {
-        let (id, reconciler) = (decided.meeting.id, &self.service.reconciler);
-        let opens = decided.changed && !decided.meeting.is_over();
-        if opens {
-            reconciler.open_early(id).await?;
+        if decided.changed && !decided.meeting.is_over() {
+            self.service.reconciler.open_early(decided.meeting.id).await?;
         }
         let created_by = decided.changed.then(|| (actor.user.0.clone(), self.service.now_ms()));
-        let done = self.service.store(existing, decided, CommitExtra { created_by, ..self.extra() }).await;
-        if opens && done.is_err() && !self.lives(id).await? {
-            reconciler.close_early(id).await;
-        }
-        match done {
+        match self.service.store(existing, decided, CommitExtra { created_by, ..self.extra() }).await {
             Err(DecisionError::Commit(CommitError::Conflict)) if existing.is_none() && self.is_set_aside().await? => {
                 self.refuse(refusal(RefusalCode::Taken, "this meeting id is in use: make a new one (UUIDv7)")).await
             }
             done => done.map(drop),
         }
-    }
-
-    /// Whether the meeting needs its channel, whichever request created it.
-    async fn lives(&self, id: MeetingId) -> Result<bool, DecisionError> {
-        Ok(self.service.stored_meeting(id.0).await?.is_some_and(|stored| !stored.meeting.is_over()))
     }
 
     /// The open ring by which the only callee calls the sender.

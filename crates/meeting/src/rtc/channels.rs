@@ -1,38 +1,23 @@
-//! The seam to the RTC server: what the meeting service asks of it, and what it is told.
+//! The seam to the RTC server: what the meeting service wishes of it, and what it is told.
 //!
-//! Contract. Every call is idempotent and may be repeated after a crash of either side: opening an open channel,
-//! removing an absent participation, admitting an admitted one succeed. Calls about one channel take effect in the
-//! order in which they were made. A call that fails with [`ChannelError::Unavailable`] may have taken effect; the
-//! service repeats it. Events are hints, delivered at most once and in order per channel: after a restart of the
-//! RTC server, [`Channels::describe`] tells what is left, which may be nothing.
+//! Contract: that of [`signalling::channel`], for one owner. A call that fails with [`ChannelError::Unavailable`] may have
+//! taken effect; the service repeats it.
 //!
 //! [`ChannelError::Unavailable`]: signalling::ChannelError::Unavailable
 
-use signalling::{ChannelDescription, ChannelEvent, ChannelFuture, ChannelId, ParticipationId, Rights, Source};
-use tokio::sync::mpsc;
+use signalling::{ChannelDescription, ChannelEvents, ChannelFuture, ChannelId, DesiredChannel, EventCursor, Placement};
 
 pub trait Channels: Send + Sync {
-    /// Creates the channel; it exists until [`close`](Self::close), also while nobody is in it.
-    fn open(&self, channel: ChannelId) -> ChannelFuture<()>;
-    /// Ends every participation with [`LeftReason::Closed`](signalling::LeftReason) and forgets the channel; its tokens
-    /// open nothing any more.
-    fn close(&self, channel: ChannelId) -> ChannelFuture<()>;
-    /// The participation no longer waits: media flows to and from it, now or as soon as it joins.
-    fn admit(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()>;
-    /// Replaces what a participation may publish and receive. A block is a right taken away.
-    fn update_rights(&self, channel: ChannelId, participation: ParticipationId, rights: Rights) -> ChannelFuture<()>;
-    /// Stops or starts forwarding one source of a participation, whatever its terminal sends.
-    fn mute(
-        &self,
-        channel: ChannelId,
-        participation: ParticipationId,
-        source: Source,
-        muted: bool,
-    ) -> ChannelFuture<()>;
-    /// Ends the participation with [`LeftReason::Removed`](signalling::LeftReason); its token joins no more.
-    fn remove(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()>;
-    /// `None`: no such channel.
+    /// Makes the channel what is wished: the whole of it. `None` ends it, with
+    /// [`LeftReason::Closed`](signalling::LeftReason) for everybody who is in. A call with a revision that is not higher
+    /// than what was put before changes nothing: it is answered as before if it says the same, else refused with
+    /// [`ChannelError::Stale`](signalling::ChannelError).
+    fn put(&self, channel: ChannelId, rev: u64, desired: Option<DesiredChannel>) -> ChannelFuture<Placement>;
+    /// `None`: no such channel is open.
     fn describe(&self, channel: ChannelId) -> ChannelFuture<Option<ChannelDescription>>;
-    /// The events of all channels, to one receiver; a later call takes over from an earlier one.
-    fn events(&self) -> mpsc::Receiver<ChannelEvent>;
+    /// All open channels of this owner.
+    fn list(&self) -> ChannelFuture<Vec<ChannelDescription>>;
+    /// What has happened after `after`; a snapshot where that is not known, and at first. Waits until there is something, but
+    /// not for ever. Whoever asks keeps the owner's channels open.
+    fn events(&self, after: Option<EventCursor>) -> ChannelFuture<ChannelEvents>;
 }

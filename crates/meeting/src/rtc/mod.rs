@@ -1,4 +1,4 @@
-//! The service's side of the RTC server: the seam, the calls that make each channel what it should be, its events.
+//! The service's side of the RTC server: the seam, the puts that make each channel what it should be, its events.
 
 pub(crate) mod apply;
 pub(crate) mod channels;

@@ -1,12 +1,13 @@
 //! Calls from beginning to end.
 
-use crate::rtc::Asked;
 use crate::world::{World, channel, create, new_meeting, now_ms, until};
 use meeting::contract::Rig as _;
 use meeting::machine::Ticket;
 use meeting::{ChannelEventKind, LeftReason};
 use signalling::topics::property;
-use signalling::{DownBody, EndReason, JoinParameters, Profile, Rights, Source, Track, UpBody};
+use signalling::{
+    Admission, DesiredChannel, DownBody, EndReason, JoinParameters, Profile, Rights, Sources, Track, UpBody,
+};
 
 fn joining(down: signalling::Down) -> JoinParameters {
     match down.body {
@@ -27,8 +28,8 @@ async fn a_call_rings_is_answered_and_ends() {
     let meeting = world.call("alice.phone", &["bob"]).await;
     let admitted = world.expect("alice.phone", "admitted").await;
     assert_eq!(
-        world.rtc.asked(&channel(meeting)).first(),
-        Some(&Asked::Open),
+        world.rtc.puts(&channel(meeting)).first(),
+        Some(&(0, Some(DesiredChannel::default()))),
         "the channel is there before the answer"
     );
     let DownBody::Invitation(ring) = world.expect("bob.phone", "invitation").await.body else { panic!("no ring") };
@@ -43,8 +44,10 @@ async fn a_call_rings_is_answered_and_ends() {
     world.expect("bob.laptop", "invitation").await;
     assert_eq!(ended(&world.expect("bob.laptop", "ended").await), EndReason::AnsweredElsewhere);
     let bob = joining(bob).participation;
-    until("bob is admitted to the channel", async || world.rtc.asked(&channel(meeting)).contains(&Asked::Admit(bob)))
-        .await;
+    until("bob is admitted to the channel", async || {
+        world.rtc.wish(&channel(meeting), bob).is_some_and(|wish| wish.admission == Admission::Admitted)
+    })
+    .await;
     world.ask("alice.phone", meeting, UpBody::Leave {}).await;
     assert_eq!(ended(&world.find("bob.phone", "ended").await), EndReason::Left);
     world.until_closed(meeting).await;
@@ -60,7 +63,7 @@ async fn join_parameters_carry_a_signed_token_for_one_participation() {
         (world.expect("bob.phone", "invitation").await, world.expect("bob.laptop", "invitation").await);
     let (phone, laptop) = (joining(phone), joining(laptop));
     let (of_alice, of_phone, of_laptop) = (world.claims(&alice), world.claims(&phone), world.claims(&laptop));
-    assert_eq!((of_alice.waiting, of_phone.waiting, of_laptop.waiting), (false, true, true));
+    assert_eq!((of_alice.rev, of_phone.rev, of_laptop.rev), (1, 1, 1));
     assert_eq!(of_phone.participation, phone.participation);
     assert_ne!(of_phone.participation, of_laptop.participation);
     assert_ne!(of_phone.client, of_laptop.client);
@@ -194,41 +197,37 @@ async fn a_block_is_enforced_and_lifted() {
     let DownBody::RosterChanged(change) = world.find("alice.phone", "roster_changed").await.body else { panic!() };
     let bob = change.members.iter().find(|member| member.user == "bob".into()).unwrap();
     assert!(bob.blocked.audio);
-    let silent = Rights { publish_audio: false, ..Rights::ALL };
+    let silent = Rights { send: Sources::VIDEO, receive: true };
     let who = bob.participation.unwrap();
-    until("the block is enforced", async || world.rtc.asked(&channel(meeting)).contains(&Asked::Rights(who, silent)))
-        .await;
+    let rights = |world: &World| world.rtc.wish(&channel(meeting), who).map(|wish| wish.rights);
+    until("the block is enforced", async || rights(&world) == Some(silent)).await;
     world.ask("alice.phone", meeting, UpBody::Unblock { user: "bob".into(), track }).await;
-    let lifted = Asked::Rights(who, Rights::ALL);
-    until("the block is lifted", async || world.rtc.asked(&channel(meeting)).last() == Some(&lifted)).await;
+    until("the block is lifted", async || rights(&world) == Some(Rights::ALL)).await;
 }
 
 #[tokio::test]
-async fn media_events_show_in_the_roster_and_a_new_connection_is_told_all_again() {
+async fn media_events_show_in_the_roster_and_a_mute_is_wished() {
     let mut world = World::new().await;
     let meeting = world.in_call().await;
     let bob = world.state("bob.phone").await.call.unwrap().join.unwrap();
     world.ask("bob.phone", meeting, UpBody::Mute { user: None, track: Track::Audio }).await;
     world.find("bob.phone", "roster_changed").await;
-    let muted = Asked::Mute(bob.participation, Source::Microphone, true);
-    until("the mute is enforced", async || world.rtc.asked(&channel(meeting)).contains(&muted)).await;
-    world.rtc.forget();
+    let muted = async || world.rtc.wish(&channel(meeting), bob.participation).map(|wish| wish.muted);
+    until("the mute is enforced", async || muted().await == Some(Sources::AUDIO)).await;
     let ticket = Ticket {
         meeting,
         user: "bob".into(),
-        client: "bob".into(),
+        client: signalling::ClientId::default(),
         participation: bob.participation,
-        waiting: false,
-        rights: Rights::ALL,
+        rev: 0,
         profile: Profile::Meeting,
     };
     world.rtc.join(ticket).await.unwrap();
-    until("the mute is said again", async || world.rtc.asked(&channel(meeting)).contains(&muted)).await;
     for (kind, shown) in [
         (None, "alice~ bob+!"),
         (Some(ChannelEventKind::Lost), "alice~ bob~!"),
         (Some(ChannelEventKind::Back), "alice~ bob+!"),
-        (Some(ChannelEventKind::Left(LeftReason::TimedOut)), "alice~ bob~!"),
+        (Some(ChannelEventKind::Left { reason: LeftReason::TimedOut }), "alice~ bob~!"),
     ] {
         kind.into_iter().for_each(|kind| world.rtc.report(&channel(meeting), bob.participation, kind));
         world.until_roster("alice.phone", shown).await;

@@ -1,10 +1,9 @@
 //! Crashes at the worst moments: the outcome is the same as without them.
 
-use crate::rtc::Asked;
 use crate::world::{World, channel, create, new_meeting, until};
 use catalog::{Catalog, MeetingChange, MeetingCommit, Meetings};
 use serde_json::Value;
-use signalling::{DownBody, EndReason, MeetingId, Rights, Track, UpBody};
+use signalling::{Admission, DownBody, EndReason, MeetingId, Rights, Sources, Track, UpBody};
 
 #[tokio::test]
 async fn a_panic_of_the_rtc_server_stops_the_service_and_is_named() {
@@ -125,16 +124,15 @@ async fn a_start_opens_the_channels_of_living_meetings_with_all_that_was_decided
     world.crash().await;
     world.start().await;
     let join = world.state("bob.phone").await.call.unwrap().join.unwrap();
-    let silent = Rights { publish_audio: false, ..Rights::ALL };
-    assert_eq!(world.claims(&join).rights, silent, "fresh tokens know of the block");
+    let silent = Rights { send: Sources::VIDEO, receive: true };
     let who = join.participation;
     until("all is said again", async || {
-        let asked = world.rtc.asked(&channel(meeting));
-        asked.first() == Some(&Asked::Open)
-            && asked.contains(&Asked::Admit(who))
-            && asked.contains(&Asked::Rights(who, silent))
+        let wish = world.rtc.wish(&channel(meeting), who);
+        wish.is_some_and(|wish| wish.admission == Admission::Admitted && wish.rights == silent)
     })
     .await;
+    let rev = world.rtc.puts(&channel(meeting)).last().map(|(rev, _)| *rev);
+    assert!(Some(world.claims(&join).rev) <= rev, "a token is no newer than the wish");
 }
 
 #[tokio::test]
@@ -172,7 +170,8 @@ async fn a_channel_that_could_not_be_closed_is_closed_by_the_next_start() {
     assert!(world.rtc.is_open(&channel(meeting)));
     world.crash().await;
     world.start().await;
-    until("the close is said", async || world.rtc.asked(&channel(meeting)).contains(&Asked::Close)).await;
+    let end = async || world.rtc.puts(&channel(meeting)).last().is_some_and(|(_, desired)| desired.is_none());
+    until("the end is said", end).await;
     let catalog = std::sync::Arc::clone(&world.catalog);
     until("the meeting is put away", async || catalog.live_meetings().await.unwrap().is_empty()).await;
 }

@@ -25,7 +25,7 @@ async fn state_names_a_ring_with_parameters_for_the_device_that_asks() {
     assert_eq!((state.user.as_str(), state.rings.len()), ("bob", 1));
     let ring = &state.rings[0];
     assert_eq!((ring.invitation, ring.meeting), (invitation, meeting));
-    assert!(world.claims(&ring.join).waiting);
+    assert_eq!(world.claims(&ring.join).rev, ring.rev);
     world.ask("bob.tablet", meeting, UpBody::Accept { invitation }).await;
     world.find("bob.tablet", "admitted").await;
 }
@@ -36,7 +36,7 @@ async fn state_names_the_call_and_gives_parameters_to_the_device_that_is_in_it()
     let meeting = world.in_call().await;
     let here = world.state("bob.phone").await.call.unwrap();
     assert!(here.here && here.meeting == meeting);
-    assert!(!world.claims(here.join.as_ref().unwrap()).waiting);
+    assert_eq!(Some(world.claims(here.join.as_ref().unwrap()).participation), here.join.map(|join| join.participation));
     let there = world.state("bob.laptop").await.call.unwrap();
     assert!(!there.here && there.join.is_none());
     assert!(world.state("carol.phone").await.call.is_none());

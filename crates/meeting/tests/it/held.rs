@@ -200,7 +200,7 @@ impl Meetings for Held {
         fn outbox_len(&self) -> CatalogFuture<'_, u64>;
         fn release_claims(&self, by: Uuid) -> CatalogFuture<'_, ()>;
         fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
-        fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;
+        fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, Option<u64>>;
         fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()>;
         fn set_aside(&self) -> CatalogFuture<'_, SetAside>;
         fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;

@@ -22,8 +22,7 @@ impl World {
             user: join.user.clone(),
             client: ClientId(crate::world::client_id(client)),
             participation: join.participation,
-            waiting: false,
-            rights: self.claims(&join).rights,
+            rev: self.claims(&join).rev,
             profile: join.profile,
         };
         let connection = self.rtc.join(ticket).await.unwrap();
@@ -172,7 +171,7 @@ async fn media_that_is_lost_while_the_catalog_takes_nothing_is_shown_as_lost_aft
 async fn who_joined_while_nobody_heard_the_rtc_server_is_found_by_asking_it() {
     let mut world = World::new().await;
     let meeting = world.in_call().await;
-    world.rtc.lose_receiver();
+    world.rtc.forget_events();
     world.joins("bob.phone", meeting).await;
 }
 

@@ -1,44 +1,46 @@
 //! An RTC server that records what it is asked, and joins without media. The real one is held to the same contract
 //! where it is adapted.
 
-use meeting::contract::Rig;
+use meeting::contract::{Refused, Rig};
 use meeting::machine::Ticket;
 use meeting::{
-    ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, Channels, LeftReason, Participant,
+    ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelEvents, ChannelFuture, Channels,
+    DesiredChannel, EventCursor, LeftReason, Participant, Placement,
 };
-use signalling::{ChannelId, ClientId, ParticipationId, Rights, Source};
-use std::collections::{HashMap, HashSet};
+use signalling::{Admission, ChannelId, DesiredParticipation, ParticipationId};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    Open,
-    Close,
-    Admit(ParticipationId),
-    Rights(ParticipationId, Rights),
-    Mute(ParticipationId, Source, bool),
-    Remove(ParticipationId),
-}
+/// A put, as it was made.
+pub(crate) type Put = (u64, Option<DesiredChannel>);
+
+/// How long a question for events, and a join that comes too early, wait.
+const WAIT: Duration = Duration::from_millis(300);
 
 #[derive(Default)]
 struct Channel {
-    joined: HashMap<ParticipationId, (Participant, ClientId)>,
-    admitted: HashSet<ParticipationId>,
-    removed: HashSet<ParticipationId>,
+    rev: u64,
+    /// `None`: it has ended.
+    desired: Option<DesiredChannel>,
+    joined: HashMap<ParticipationId, Participant>,
 }
 
 #[derive(Default)]
 struct State {
+    epoch: u64,
+    sequence: u64,
     channels: HashMap<ChannelId, Channel>,
-    asked: Vec<(ChannelId, Asked)>,
-    events: Option<mpsc::Sender<ChannelEvent>>,
-    /// So many calls fail from now on.
+    puts: Vec<(ChannelId, Put)>,
+    events: Vec<ChannelEvent>,
+    /// Events are lost until somebody asks for them.
+    deaf: bool,
+    /// So many puts fail from now on.
     failing: usize,
-    /// Every call panics from now on.
+    /// Every put panics from now on.
     broken: bool,
-    /// Opens are not answered before it says so.
+    /// Puts of revision 0 are not answered before it says so.
     opens_go_on: Option<watch::Receiver<bool>>,
 }
 
@@ -46,75 +48,128 @@ struct State {
 #[derive(Clone, Default)]
 pub(crate) struct Recorder {
     state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
 }
 
 impl State {
     fn report(&mut self, channel: &ChannelId, participation: ParticipationId, kind: ChannelEventKind) {
-        if let Some(events) = &self.events {
-            let _ = events.try_send(ChannelEvent { channel: channel.clone(), participation, kind });
+        self.sequence += 1;
+        let known = self.channels.get(channel);
+        let (rev, sequence) = (known.map_or(0, |known| known.rev), self.sequence);
+        let joined = known.and_then(|known| known.joined.get(&participation));
+        let connection = joined.map_or(sequence, |participant| participant.connection);
+        let event = ChannelEvent { sequence, channel: channel.clone(), rev, participation, connection, kind };
+        if !self.deaf {
+            self.events.push(event);
         }
     }
 
     fn leave(&mut self, channel: &ChannelId, who: ParticipationId, reason: LeftReason) {
-        let joined = self.channels.get_mut(channel).and_then(|known| known.joined.remove(&who));
-        if joined.is_some() {
-            self.report(channel, who, ChannelEventKind::Left(reason));
+        let is_in = self.channels.get(channel).is_some_and(|known| known.joined.contains_key(&who));
+        if is_in {
+            self.report(channel, who, ChannelEventKind::Left { reason });
+            self.channels.get_mut(channel).unwrap().joined.remove(&who);
         }
     }
 
-    fn perform(&mut self, id: &ChannelId, asked: &Asked) -> Result<(), ChannelError> {
-        if *asked == Asked::Open {
-            self.channels.entry(id.clone()).or_default();
-            return Ok(());
+    fn put(&mut self, id: &ChannelId, rev: u64, desired: Option<DesiredChannel>) -> Result<(), ChannelError> {
+        if let Some(known) = self.channels.get(id) {
+            let present = known.rev;
+            if rev == present && desired == known.desired {
+                return Ok(());
+            }
+            if rev <= present {
+                return Err(ChannelError::Stale { present });
+            }
         }
-        let Some(channel) = self.channels.get_mut(id) else {
-            let gone = matches!(asked, Asked::Close | Asked::Remove(_));
-            return if gone { Ok(()) } else { Err(ChannelError::UnknownChannel) };
-        };
-        match asked {
-            Asked::Close => {
-                let all: Vec<_> = channel.joined.keys().copied().collect();
-                all.into_iter().for_each(|who| self.leave(id, who, LeftReason::Closed));
-                self.channels.remove(id);
-            }
-            Asked::Admit(who) => {
-                channel.admitted.insert(*who);
-                channel.joined.get_mut(who).into_iter().for_each(|(joined, _)| joined.waiting = false);
-            }
-            Asked::Remove(who) => {
-                channel.removed.insert(*who);
-                self.leave(id, *who, LeftReason::Removed);
-            }
-            Asked::Open | Asked::Rights(..) | Asked::Mute(..) => {}
+        let known = self.channels.entry(id.clone()).or_default();
+        (known.rev, known.desired) = (rev, desired.clone());
+        let wished = |who: &ParticipationId| desired.as_ref()?.participations.get(who);
+        let out: Vec<ParticipationId> = known.joined.keys().filter(|who| wished(who).is_none()).copied().collect();
+        for (who, participant) in &mut known.joined {
+            participant.waiting = wished(who).is_some_and(|wish| wish.admission == Admission::Waiting);
         }
+        let reason = if desired.is_some() { LeftReason::Removed } else { LeftReason::Closed };
+        out.into_iter().for_each(|who| self.leave(id, who, reason));
         Ok(())
+    }
+
+    fn describe(&self, id: &ChannelId) -> Option<ChannelDescription> {
+        let known = self.channels.get(id).filter(|known| known.desired.is_some())?;
+        let participants = known.joined.values().cloned().collect();
+        Some(ChannelDescription { channel: id.clone(), rev: known.rev, participants })
+    }
+
+    fn list(&self) -> Vec<ChannelDescription> {
+        self.channels.keys().filter_map(|id| self.describe(id)).collect()
+    }
+
+    /// `None`: nothing has happened.
+    fn read(&mut self, after: Option<EventCursor>) -> Option<ChannelEvents> {
+        let cursor = EventCursor { epoch: self.epoch, sequence: self.sequence };
+        let is_gap = std::mem::take(&mut self.deaf);
+        let known = after.filter(|after| after.epoch == self.epoch && after.sequence <= self.sequence && !is_gap);
+        let Some(after) = known else {
+            return Some(ChannelEvents { cursor, snapshot: Some(self.list()), events: Vec::new() });
+        };
+        let events: Vec<_> = self.events.iter().filter(|event| event.sequence > after.sequence).cloned().collect();
+        (!events.is_empty()).then_some(ChannelEvents { cursor, snapshot: None, events })
+    }
+
+    fn admission(&self, ticket: &Ticket) -> Result<DesiredParticipation, Refused> {
+        let known = self.channels.get(&ticket.meeting.into()).ok_or(Refused::Retry)?;
+        let wish = known.desired.as_ref().and_then(|desired| desired.participations.get(&ticket.participation));
+        match wish {
+            Some(wish) if wish.user == ticket.user => Ok(wish.clone()),
+            None if ticket.rev > known.rev => Err(Refused::Retry),
+            _ => Err(Refused::Gone),
+        }
+    }
+
+    fn join(&mut self, ticket: &Ticket) -> Result<(ChannelId, ParticipationId), Refused> {
+        let wish = self.admission(ticket)?;
+        let (channel, who) = (ChannelId::from(ticket.meeting), ticket.participation);
+        let known = self.channels.get_mut(&channel).unwrap();
+        let wishes = known.desired.as_ref().unwrap();
+        let same = |older: &&ParticipationId| {
+            **older != who && wishes.participations.get(*older).is_some_and(|older| older.client == wish.client)
+        };
+        let older = known.joined.keys().find(same).copied();
+        self.sequence += 1;
+        let participant = Participant {
+            participation: who,
+            connection: self.sequence,
+            user: ticket.user.clone(),
+            waiting: wish.admission == Admission::Waiting,
+            connected: true,
+            publishing: Vec::new(),
+            cipher: Some("none".to_owned()),
+            traffic: Vec::new(),
+        };
+        known.joined.insert(who, participant);
+        older.into_iter().for_each(|older| self.leave(&channel, older, LeftReason::Replaced));
+        self.report(&channel, who, ChannelEventKind::Joined { cipher: "none".to_owned() });
+        Ok((channel, who))
     }
 }
 
 impl Recorder {
-    fn ask(&self, channel: ChannelId, asked: Asked) -> ChannelFuture<()> {
-        let mut state = self.state.lock().unwrap();
-        if state.broken {
-            return Box::pin(async { panic!("a defect of the RTC server") });
-        }
-        let result = if state.failing > 0 {
-            state.failing -= 1;
-            Err(ChannelError::Unavailable("a test".to_owned()))
-        } else {
-            state.asked.push((channel.clone(), asked.clone()));
-            state.perform(&channel, &asked)
-        };
-        Box::pin(std::future::ready(result))
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let done = act(&mut self.state.lock().unwrap());
+        self.changed.notify_waiters();
+        done
     }
 
-    /// Everything that was asked of the channel, in order.
-    pub(crate) fn asked(&self, channel: &ChannelId) -> Vec<Asked> {
+    /// Everything that was put of the channel and not refused, in order.
+    pub(crate) fn puts(&self, channel: &ChannelId) -> Vec<Put> {
         let state = self.state.lock().unwrap();
-        state.asked.iter().filter(|(of, _)| of == channel).map(|(_, asked)| asked.clone()).collect()
+        state.puts.iter().filter(|(of, _)| of == channel).map(|(_, put)| put.clone()).collect()
     }
 
-    pub(crate) fn forget(&self) {
-        self.state.lock().unwrap().asked.clear();
+    /// What is wished of a participation now.
+    pub(crate) fn wish(&self, channel: &ChannelId, who: ParticipationId) -> Option<DesiredParticipation> {
+        let state = self.state.lock().unwrap();
+        state.channels.get(channel)?.desired.as_ref()?.participations.get(&who).cloned()
     }
 
     pub(crate) fn fail(&self, calls: usize) {
@@ -125,7 +180,7 @@ impl Recorder {
         self.state.lock().unwrap().broken = true;
     }
 
-    /// Opens take effect, and are answered when the sender says so.
+    /// First puts take effect, and are answered when the sender says so.
     pub(crate) fn hold_opens(&self) -> watch::Sender<bool> {
         let (go_on, held) = watch::channel(false);
         self.state.lock().unwrap().opens_go_on = Some(held);
@@ -134,90 +189,98 @@ impl Recorder {
 
     /// As after a restart: no channel, no connection, no report of it.
     pub(crate) fn lose_everything(&self) {
-        *self.state.lock().unwrap() = State::default();
+        self.with(|state| *state = State { epoch: state.epoch + 1, ..State::default() });
     }
 
     /// Nothing is heard of it any more; its connection stands for now.
     pub(crate) fn lose(&self, channel: &ChannelId, who: ParticipationId) {
-        let mut state = self.state.lock().unwrap();
-        if let Some((participant, _)) = state.channels.get_mut(channel).and_then(|known| known.joined.get_mut(&who)) {
-            participant.connected = false;
-        }
-        state.report(channel, who, ChannelEventKind::Lost);
+        self.with(|state| {
+            if let Some(participant) = state.channels.get_mut(channel).and_then(|known| known.joined.get_mut(&who)) {
+                participant.connected = false;
+            }
+            state.report(channel, who, ChannelEventKind::Lost);
+        });
     }
 
-    /// Its connection ends, and the report of it is lost.
+    /// Its connection ends, and nothing is reported of it.
     pub(crate) fn hang_up_unheard(&self, channel: &ChannelId, who: ParticipationId) {
         let mut state = self.state.lock().unwrap();
-        let events = state.events.take();
-        state.leave(channel, who, LeftReason::TimedOut);
-        state.events = events;
+        state.channels.get_mut(channel).unwrap().joined.remove(&who);
     }
 
-    /// The receiver of the events ends; what is reported until there is another is lost.
-    pub(crate) fn lose_receiver(&self) {
-        self.state.lock().unwrap().events = None;
+    /// What happens until somebody asks is forgotten.
+    pub(crate) fn forget_events(&self) {
+        self.state.lock().unwrap().deaf = true;
     }
 
     pub(crate) fn is_open(&self, channel: &ChannelId) -> bool {
-        self.state.lock().unwrap().channels.contains_key(channel)
+        self.state.lock().unwrap().describe(channel).is_some()
     }
 
     pub(crate) fn report(&self, channel: &ChannelId, participation: ParticipationId, kind: ChannelEventKind) {
-        self.state.lock().unwrap().report(channel, participation, kind);
+        self.with(|state| state.report(channel, participation, kind));
+    }
+
+    async fn wait(&self) {
+        drop(tokio::time::timeout(Duration::from_millis(20), self.changed.notified()).await);
     }
 }
 
 impl Channels for Recorder {
-    fn open(&self, channel: ChannelId) -> ChannelFuture<()> {
-        let answer = self.ask(channel, Asked::Open);
-        let held = self.state.lock().unwrap().opens_go_on.clone();
+    fn put(&self, channel: ChannelId, rev: u64, desired: Option<DesiredChannel>) -> ChannelFuture<Placement> {
+        let (done, held, epoch) = self.with(|state| {
+            if state.broken {
+                return (None, None, 0);
+            }
+            let done = if state.failing > 0 {
+                state.failing -= 1;
+                Err(ChannelError::Unavailable("a test".to_owned()))
+            } else {
+                state.put(&channel, rev, desired.clone())
+            };
+            if done.is_ok() {
+                state.puts.push((channel.clone(), (rev, desired)));
+            }
+            (Some(done), state.opens_go_on.clone().filter(|_| rev == 0), state.epoch)
+        });
         Box::pin(async move {
             if let Some(mut held) = held {
                 held.wait_for(|go_on| *go_on).await.unwrap();
             }
-            answer.await
+            let done = done.unwrap_or_else(|| panic!("a defect of the RTC server"));
+            done.map(|()| Placement { node: "recorder".to_owned(), endpoints: Vec::new(), epoch })
         })
     }
 
-    fn close(&self, channel: ChannelId) -> ChannelFuture<()> {
-        self.ask(channel, Asked::Close)
-    }
-
-    fn admit(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()> {
-        self.ask(channel, Asked::Admit(participation))
-    }
-
-    fn update_rights(&self, channel: ChannelId, participation: ParticipationId, rights: Rights) -> ChannelFuture<()> {
-        self.ask(channel, Asked::Rights(participation, rights))
-    }
-
-    fn mute(
-        &self,
-        channel: ChannelId,
-        participation: ParticipationId,
-        source: Source,
-        muted: bool,
-    ) -> ChannelFuture<()> {
-        self.ask(channel, Asked::Mute(participation, source, muted))
-    }
-
-    fn remove(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()> {
-        self.ask(channel, Asked::Remove(participation))
-    }
-
     fn describe(&self, channel: ChannelId) -> ChannelFuture<Option<ChannelDescription>> {
-        let state = self.state.lock().unwrap();
-        let described = state.channels.get(&channel).map(|known| ChannelDescription {
-            participants: known.joined.values().map(|(participant, _)| participant.clone()).collect(),
-        });
+        let described = self.state.lock().unwrap().describe(&channel);
         Box::pin(std::future::ready(Ok(described)))
     }
 
-    fn events(&self) -> mpsc::Receiver<ChannelEvent> {
-        let (to_service, events) = mpsc::channel(1024);
-        self.state.lock().unwrap().events = Some(to_service);
-        events
+    fn list(&self) -> ChannelFuture<Vec<ChannelDescription>> {
+        let all = self.state.lock().unwrap().list();
+        Box::pin(std::future::ready(Ok(all)))
+    }
+
+    fn events(&self, after: Option<EventCursor>) -> ChannelFuture<ChannelEvents> {
+        let server = self.clone();
+        Box::pin(async move {
+            let until = tokio::time::Instant::now() + WAIT;
+            loop {
+                let deaf = server.state.lock().unwrap().deaf;
+                let read = if deaf { None } else { server.state.lock().unwrap().read(after) };
+                if let Some(read) = read {
+                    return Ok(read);
+                }
+                if tokio::time::Instant::now() >= until {
+                    let mut state = server.state.lock().unwrap();
+                    let cursor = EventCursor { epoch: state.epoch, sequence: after.unwrap().sequence };
+                    let nothing = ChannelEvents { cursor, snapshot: None, events: Vec::new() };
+                    return Ok(if deaf { state.read(after).unwrap_or(nothing) } else { nothing });
+                }
+                server.wait().await;
+            }
+        })
     }
 }
 
@@ -228,33 +291,26 @@ impl Rig for Recorder {
         self
     }
 
-    async fn join(&self, ticket: Ticket) -> Option<Self::Connection> {
-        let (channel, who) = (ChannelId::from(ticket.meeting), ticket.participation);
-        let mut state = self.state.lock().unwrap();
-        let known = state.channels.get_mut(&channel).filter(|known| !known.removed.contains(&who))?;
-        let same = |(older, (_, client)): (&ParticipationId, &(Participant, ClientId))| {
-            (*client == ticket.client && *older != who).then_some(*older)
-        };
-        let older = known.joined.iter().find_map(same);
-        let participant = Participant {
-            participation: who,
-            user: ticket.user,
-            waiting: ticket.waiting && !known.admitted.contains(&who),
-            connected: true,
-            publishing: Vec::new(),
-            cipher: Some("none".to_owned()),
-            traffic: Vec::new(),
-        };
-        known.joined.insert(who, (participant, ticket.client));
-        if let Some(older) = older {
-            state.leave(&channel, older, LeftReason::Replaced);
+    async fn join(&self, ticket: Ticket) -> Result<Self::Connection, Refused> {
+        let until = tokio::time::Instant::now() + WAIT;
+        loop {
+            match self.with(|state| state.join(&ticket)) {
+                Err(Refused::Retry) if tokio::time::Instant::now() < until => self.wait().await,
+                done => return done,
+            }
         }
-        state.report(&channel, who, ChannelEventKind::Joined { cipher: "none".to_owned() });
-        Some((channel, who))
     }
 
     async fn close(&self, (channel, who): Self::Connection) {
-        self.state.lock().unwrap().leave(&channel, who, LeftReason::Gone);
+        self.with(|state| state.leave(&channel, who, LeftReason::Gone));
+    }
+
+    async fn restart(&self) {
+        self.lose_everything();
+    }
+
+    async fn outlive_lease(&self) {
+        self.with(|state| state.channels.retain(|_, known| !known.joined.is_empty() || known.desired.is_none()));
     }
 
     fn patience(&self) -> Duration {

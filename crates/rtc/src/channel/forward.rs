@@ -67,9 +67,11 @@ impl Channel {
         now: Instant,
         writes: &mut Vec<SlotWrite>,
     ) -> ForwardOutcome {
-        let Some(begins) = self.track_mut(from).map(|track| track.handle_packet(now)) else {
-            return ForwardOutcome::Dropped(DropReason::Unannounced);
-        };
+        let Some(track) = self.track_mut(from) else { return ForwardOutcome::Dropped(DropReason::Unannounced) };
+        let (is_first, begins) = (track.is_fresh(), track.handle_packet(now));
+        if is_first {
+            self.push_event(from.peer, ChannelEventKind::FirstPacket { source: from.source });
+        }
         if begins {
             self.assign_slots();
         }
@@ -83,8 +85,7 @@ impl Channel {
     }
 
     fn refusal(&self, from: SourceKey) -> Option<DropReason> {
-        let participant = self.participants.get(&from.peer)?;
-        participant.refusal(from.source, participant.track(from.source)?.muted)
+        self.participants.get(&from.peer)?.refusal(from.source)
     }
 
     fn record_drop(&mut self, from: SourceKey, reason: DropReason) {
@@ -99,9 +100,7 @@ impl Channel {
         let Some(speaking) = self.track_mut(from).and_then(|track| track.speech.handle_level(level, now)) else {
             return;
         };
-        if let Some(participation) = self.participants.get(&from.peer).map(|participant| participant.participation) {
-            self.push_event(participation, ChannelEventKind::Speaker { speaking });
-        }
+        self.push_event(from.peer, ChannelEventKind::Speaker { speaking });
         if speaking {
             self.assign_slots();
         }

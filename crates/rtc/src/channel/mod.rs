@@ -1,16 +1,16 @@
-//! A channel: who is in it, who may be heard and seen, who is in which slot. Pure: commands, packets and `now` in,
+//! A channel: who is in it, who may be heard and seen, who is in which slot. Pure: wishes, packets and `now` in,
 //! [`Effect`]s and writes out; it knows no socket and no peer connection beyond a number.
 //!
 //! ```text
-//!  participation:  (token) ─ join ─> connecting ─ DTLS done ─> connected ⇄ lost ─ gone_after ─> left
-//!                                        │ join_timeout            └ close, remove, replaced, DTLS closed ─> left
-//!  waiting (token, until admit): connects like any other, but nothing is forwarded to or from it
+//!  participation:  (token, wish) ─ join ─> connecting ─ DTLS done ─> connected ⇄ lost ─ gone_after ─> left
+//!                                              │ join_timeout            └ close, not wished, replaced, DTLS closed ─> left
+//!  waiting (by the wish): connects like any other, but nothing is forwarded to or from it
 //! ```
 //!
-//! Contract: what the service decides about a participation (admitted, rights, mutes, removed) outlives its connections
-//! and may come before the first one. A participation that was removed or replaced cannot join again; only at the limit
-//! of remembered participations the oldest of these is forgotten, those that were never admitted first.
+//! Contract: what a participation may do is what the present wish says, for each of its connections from the first packet
+//! on. Who is not in the wish is out, and nothing is remembered about them.
 
+mod book;
 mod forward;
 mod key_frame_requests;
 mod participant;
@@ -20,13 +20,16 @@ mod speech;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use book::{BookConfig, ChannelBook, Put};
 pub(crate) use forward::{ForwardOutcome, ParsedPacket, SlotWrite};
 
 use crate::offer::{MediaKind, MediaPlan, kind_of};
 use crate::shard::mailbox::JoinRefusal;
 use participant::{Connection, Participant};
-use signalling::{ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, LeftReason};
-use signalling::{ChannelId, JoinClaims, ParticipationId, Rights, SlotMap, Source};
+use signalling::{
+    ChannelDescription, ChannelEvent, ChannelEventKind, DesiredChannel, DesiredParticipation, LeftReason,
+};
+use signalling::{ChannelId, JoinClaims, SlotMap, Source};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -45,6 +48,7 @@ pub(crate) struct SourceKey {
 /// What a channel asks of its shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
+    /// Without its sequence number.
     Event(ChannelEvent),
     /// Close the connection; the channel has forgotten it.
     ClosePeer(PeerId),
@@ -66,27 +70,17 @@ pub(crate) struct ChannelConfig {
 pub(crate) struct Channel {
     id: ChannelId,
     config: ChannelConfig,
+    opened_at: Instant,
+    rev: u64,
+    desired: DesiredChannel,
     participants: BTreeMap<PeerId, Participant>,
-    decisions: HashMap<ParticipationId, ServiceDecision>,
-    next_decision: u64,
     effects: Vec<Effect>,
 }
 
-/// What was decided about a participation: by the service, or by a newer participation of the same client.
-#[derive(Clone, Debug, Default)]
-struct ServiceDecision {
-    /// Rises with each that is created.
-    number: u64,
-    admitted: bool,
-    rights: Option<Rights>,
-    muted: BTreeSet<Source>,
-    join_refusal: Option<JoinRefusal>,
-}
-
 impl Channel {
-    pub(crate) fn new(id: ChannelId, config: ChannelConfig) -> Self {
-        let (participants, decisions) = (BTreeMap::new(), HashMap::new());
-        Self { id, config, participants, decisions, next_decision: 0, effects: Vec::new() }
+    pub(crate) fn new(id: ChannelId, config: ChannelConfig, now: Instant) -> Self {
+        let (desired, participants) = (DesiredChannel::default(), BTreeMap::new());
+        Self { id, config, opened_at: now, rev: 0, desired, participants, effects: Vec::new() }
     }
 
     pub(crate) fn poll_effects(&mut self) -> Vec<Effect> {
@@ -101,7 +95,74 @@ impl Channel {
         self.participants.is_empty()
     }
 
+    pub(crate) fn rev(&self) -> u64 {
+        self.rev
+    }
+
+    pub(crate) fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
+    pub(crate) fn desired(&self) -> &DesiredChannel {
+        &self.desired
+    }
+
+    // Wishes.
+
+    /// Makes the channel what is wished. Whether the revision is a newer one is judged before.
+    pub(crate) fn put(&mut self, rev: u64, desired: DesiredChannel, now: Instant) {
+        self.rev = rev;
+        if self.desired == desired {
+            return;
+        }
+        self.desired = desired;
+        self.remove_unwanted();
+        for participant in self.participants.values_mut() {
+            if let Some(wish) = self.desired.participations.get(&participant.participation) {
+                participant.apply(wish);
+            }
+        }
+        self.assign_slots();
+        self.request_key_frames(now);
+    }
+
+    fn remove_unwanted(&mut self) {
+        let wishes = &self.desired.participations;
+        let wanted = |of: &Participant| {
+            wishes.get(&of.participation).is_some_and(|wish| wish.user == of.user && wish.client == of.client)
+        };
+        let unwanted: Vec<PeerId> =
+            self.participants.iter().filter(|(_, of)| !wanted(of)).map(|(peer, _)| *peer).collect();
+        for peer in unwanted {
+            self.effects.push(Effect::ClosePeer(peer));
+            self.handle_ended(peer, LeftReason::Removed);
+        }
+    }
+
+    /// Ends every participation; the channel is dropped after it.
+    pub(crate) fn close(&mut self) {
+        let peers: Vec<PeerId> = self.participants.keys().copied().collect();
+        for peer in peers {
+            self.effects.push(Effect::ClosePeer(peer));
+            self.handle_ended(peer, LeftReason::Closed);
+        }
+    }
+
+    pub(crate) fn describe(&self) -> ChannelDescription {
+        let participants = self.participants.iter().map(|(peer, participant)| participant.describe(*peer)).collect();
+        ChannelDescription { channel: self.id.clone(), rev: self.rev, participants }
+    }
+
     // Joining.
+
+    /// What the wish says of the bearer of a token.
+    pub(crate) fn admission(&self, claims: &JoinClaims) -> Result<&DesiredParticipation, JoinRefusal> {
+        match self.desired.participations.get(&claims.participation) {
+            Some(wish) if wish.user == claims.user && wish.client == claims.client => Ok(wish),
+            None if claims.rev > self.rev => Err(JoinRefusal::NotYet),
+            _ => Err(JoinRefusal::Removed),
+        }
+    }
 
     /// Adds a connection, in place of an older one of the same client, and returns its first slot map.
     pub(crate) fn join(
@@ -112,26 +173,18 @@ impl Channel {
         seed: u64,
         now: Instant,
     ) -> Result<SlotMap, JoinRefusal> {
-        self.check_join(claims)?;
+        let participant = Participant::new(claims, self.admission(claims)?, plan, seed, now);
+        self.check_room(claims)?;
         self.replace_older(claims);
-        let mut participant = Participant::new(claims, plan, seed, now);
-        if let Some(decision) = self.decisions.get(&claims.participation) {
-            decision.apply(&mut participant);
-        }
         self.participants.insert(peer, participant);
         self.assign_slots();
         Ok(self.first_map(peer))
     }
 
-    fn check_join(&mut self, claims: &JoinClaims) -> Result<(), JoinRefusal> {
-        if let Some(refusal) = self.decisions.get(&claims.participation).and_then(|decision| decision.join_refusal) {
-            return Err(refusal);
-        }
+    fn check_room(&self, claims: &JoinClaims) -> Result<(), JoinRefusal> {
         let replaces = self.participants.values().any(|participant| participant.client == claims.client);
-        if self.participants.len() >= self.config.peers_max && !replaces {
-            return Err(JoinRefusal::ChannelFull);
-        }
-        self.decision_mut(claims.participation).map(|_| ()).map_err(|_| JoinRefusal::ChannelFull)
+        let is_full = self.participants.len() >= self.config.peers_max && !replaces;
+        if is_full { Err(JoinRefusal::ChannelFull) } else { Ok(()) }
     }
 
     fn replace_older(&mut self, claims: &JoinClaims) {
@@ -141,14 +194,12 @@ impl Channel {
         let older: Vec<PeerId> =
             self.participants.iter().filter(|(_, participant)| same(participant)).map(|(peer, _)| *peer).collect();
         for peer in older {
-            let Some(participant) = self.participants.remove(&peer) else { continue };
+            let Some(participant) = self.participants.get(&peer) else { continue };
             self.effects.push(Effect::ClosePeer(peer));
             if participant.participation != claims.participation {
-                if let Some(decision) = self.decisions.get_mut(&participant.participation) {
-                    decision.join_refusal = Some(JoinRefusal::Replaced);
-                }
-                self.push_event(participant.participation, ChannelEventKind::Left(LeftReason::Replaced));
+                self.push_event(peer, ChannelEventKind::Left { reason: LeftReason::Replaced });
             }
+            self.participants.remove(&peer);
         }
     }
 
@@ -171,8 +222,7 @@ impl Channel {
     pub(crate) fn handle_connected(&mut self, peer: PeerId, cipher: &'static str, now: Instant) {
         let Some(participant) = self.participants.get_mut(&peer) else { return };
         participant.connection = Connection::Connected { cipher, heard_at: now, lost: false, probed: false };
-        let participation = participant.participation;
-        self.push_event(participation, ChannelEventKind::Joined { cipher: cipher.to_owned() });
+        self.push_event(peer, ChannelEventKind::Joined { cipher: cipher.to_owned() });
         self.assign_slots();
         self.request_key_frames(now);
     }
@@ -184,23 +234,22 @@ impl Channel {
         *heard_at = now;
         *probed = false;
         if std::mem::take(lost) {
-            let participation = participant.participation;
-            self.push_event(participation, ChannelEventKind::Back);
+            self.push_event(peer, ChannelEventKind::Back);
         }
     }
 
     /// The connection ended by itself.
     pub(crate) fn handle_ended(&mut self, peer: PeerId, reason: LeftReason) {
-        if let Some(participant) = self.participants.remove(&peer) {
-            self.push_event(participant.participation, ChannelEventKind::Left(reason));
+        if self.participants.contains_key(&peer) {
+            self.push_event(peer, ChannelEventKind::Left { reason });
+            self.participants.remove(&peer);
             self.assign_slots();
         }
     }
 
     pub(crate) fn handle_quality(&mut self, peer: PeerId, loss_permille: u16, rtt_ms: Option<u32>) {
-        if let Some(participation) = self.participants.get(&peer).filter(|m| m.is_connected()).map(|m| m.participation)
-        {
-            self.push_event(participation, ChannelEventKind::Quality { loss_permille, rtt_ms });
+        if self.participants.get(&peer).is_some_and(Participant::is_connected) {
+            self.push_event(peer, ChannelEventKind::Quality { loss_permille, rtt_ms });
         }
     }
 
@@ -235,136 +284,37 @@ impl Channel {
 
     fn notice_lost(&mut self, now: Instant) {
         let mut fresh = Vec::new();
-        for participant in self.participants.values_mut() {
+        for (peer, participant) in &mut self.participants {
             if let Connection::Connected { heard_at, lost, .. } = &mut participant.connection
                 && !*lost
                 && now.saturating_duration_since(*heard_at) >= self.config.lost_after
             {
                 *lost = true;
-                fresh.push(participant.participation);
+                fresh.push(*peer);
             }
         }
-        for participation in fresh {
-            self.push_event(participation, ChannelEventKind::Lost);
+        for peer in fresh {
+            self.push_event(peer, ChannelEventKind::Lost);
         }
     }
 
     fn notice_silence(&mut self, now: Instant) {
         let mut idle = false;
         let mut quiet = Vec::new();
-        for participant in self.participants.values_mut() {
+        for (peer, participant) in &mut self.participants {
             for track in &mut participant.tracks {
                 idle |= track.poll_idle(now);
                 if track.speech.poll(now).is_some() {
-                    quiet.push(participant.participation);
+                    quiet.push(*peer);
                 }
             }
         }
-        for participation in quiet {
-            self.push_event(participation, ChannelEventKind::Speaker { speaking: false });
+        for peer in quiet {
+            self.push_event(peer, ChannelEventKind::Speaker { speaking: false });
         }
         if idle {
             self.assign_slots();
         }
-    }
-
-    // Commands of the service.
-
-    pub(crate) fn admit(&mut self, participation: ParticipationId, now: Instant) -> Result<(), ChannelError> {
-        self.decision_mut(participation)?.admitted = true;
-        self.apply_decision(participation, now);
-        Ok(())
-    }
-
-    pub(crate) fn update_rights(
-        &mut self,
-        participation: ParticipationId,
-        rights: Rights,
-        now: Instant,
-    ) -> Result<(), ChannelError> {
-        self.decision_mut(participation)?.rights = Some(rights);
-        self.apply_decision(participation, now);
-        Ok(())
-    }
-
-    pub(crate) fn mute(
-        &mut self,
-        participation: ParticipationId,
-        source: Source,
-        muted: bool,
-        now: Instant,
-    ) -> Result<(), ChannelError> {
-        let decision = self.decision_mut(participation)?;
-        if muted {
-            decision.muted.insert(source);
-        } else {
-            decision.muted.remove(&source);
-        }
-        self.apply_decision(participation, now);
-        Ok(())
-    }
-
-    pub(crate) fn remove(&mut self, participation: ParticipationId) -> Result<(), ChannelError> {
-        self.decision_mut(participation)?.join_refusal = Some(JoinRefusal::Removed);
-        if let Some(peer) = self.peer_of(participation) {
-            self.effects.push(Effect::ClosePeer(peer));
-            self.handle_ended(peer, LeftReason::Removed);
-        }
-        Ok(())
-    }
-
-    /// Ends every participation; the channel is dropped after it.
-    pub(crate) fn close(&mut self) {
-        let peers: Vec<PeerId> = self.participants.keys().copied().collect();
-        for peer in peers {
-            self.effects.push(Effect::ClosePeer(peer));
-            self.handle_ended(peer, LeftReason::Closed);
-        }
-    }
-
-    pub(crate) fn describe(&self) -> ChannelDescription {
-        ChannelDescription { participants: self.participants.values().map(Participant::describe).collect() }
-    }
-
-    /// The decision about a participation, created when it is first mentioned.
-    fn decision_mut(&mut self, participation: ParticipationId) -> Result<&mut ServiceDecision, ChannelError> {
-        if !self.decisions.contains_key(&participation) {
-            self.make_room()?;
-            let fresh = ServiceDecision { number: self.next_decision, ..ServiceDecision::default() };
-            self.next_decision += 1;
-            self.decisions.insert(participation, fresh);
-        }
-        Ok(self.decisions.entry(participation).or_default())
-    }
-
-    /// A client that invites and cancels without end must not use up the room for blocks and removals. A token that was
-    /// never admitted opens nothing but a place to wait.
-    fn make_room(&mut self) -> Result<(), ChannelError> {
-        let max = self.config.participations_max;
-        if self.decisions.len() < max {
-            return Ok(());
-        }
-        let over = self.decisions.iter().filter(|(_, decision)| decision.join_refusal.is_some());
-        let oldest = over.min_by_key(|(_, decision)| (decision.admitted, decision.number)).map(|(of, _)| *of);
-        let oldest = oldest.ok_or_else(|| ChannelError::Limit(format!("{max} participations in one channel")))?;
-        self.decisions.remove(&oldest);
-        Ok(())
-    }
-
-    fn apply_decision(&mut self, participation: ParticipationId, now: Instant) {
-        let participant = self.participants.values_mut().find(|participant| participant.participation == participation);
-        if let (Some(decision), Some(participant)) = (self.decisions.get(&participation), participant) {
-            decision.apply(participant);
-            self.assign_slots();
-            self.request_key_frames(now);
-        }
-    }
-
-    fn peer_of(&self, participation: ParticipationId) -> Option<PeerId> {
-        self.participants
-            .iter()
-            .find(|(_, participant)| participant.participation == participation)
-            .map(|(peer, _)| *peer)
     }
 
     // Slots.
@@ -397,7 +347,7 @@ impl Channel {
         {
             for track in participant.tracks.iter().filter(|track| track.active && kind_of(track.source) == kind) {
                 let key = track.key(*peer);
-                let silent = participant.refusal(track.source, track.muted).is_some();
+                let silent = participant.refusal(track.source).is_some();
                 let placed = receiver.slots.iter().any(|slot| slot.assigned == Some(key));
                 let no_screen = track.source != Source::Screen;
                 let rank = (silent, no_screen, !track.speech.is_speaking(), Reverse(track.speech.loud_at()), !placed);
@@ -434,18 +384,12 @@ impl Channel {
         self.effects.push(Effect::SendMap(viewer, map));
     }
 
-    fn push_event(&mut self, participation: ParticipationId, kind: ChannelEventKind) {
-        self.effects.push(Effect::Event(ChannelEvent { channel: self.id.clone(), participation, kind }));
-    }
-}
-
-impl ServiceDecision {
-    fn apply(&self, participant: &mut Participant) {
-        participant.waiting &= !self.admitted;
-        participant.rights = self.rights.unwrap_or(participant.rights);
-        for track in &mut participant.tracks {
-            track.muted = self.muted.contains(&track.source);
-        }
+    fn push_event(&mut self, peer: PeerId, kind: ChannelEventKind) {
+        let Some(participation) = self.participants.get(&peer).map(|participant| participant.participation) else {
+            return;
+        };
+        let (channel, rev, connection) = (self.id.clone(), self.rev, peer.0);
+        self.effects.push(Effect::Event(ChannelEvent { sequence: 0, channel, rev, participation, connection, kind }));
     }
 }
 

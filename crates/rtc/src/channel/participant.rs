@@ -5,8 +5,10 @@ use super::slots::Slot;
 use super::speech::SpeechDetector;
 use super::{PeerId, SourceKey};
 use crate::metrics::DropReason;
-use crate::offer::{MediaKind, MediaPlan, kind_of};
-use signalling::{JoinClaims, ParticipationId, Rights, Source, SourceTraffic, UserName};
+use crate::offer::{MediaKind, MediaPlan};
+use signalling::{
+    Admission, DesiredParticipation, JoinClaims, ParticipationId, Rights, Source, SourceTraffic, Sources, UserName,
+};
 use std::time::{Duration, Instant};
 
 /// A source without packets for so long leaves its slots (a camera that was switched off).
@@ -17,8 +19,9 @@ pub(super) struct Participant {
     pub(super) participation: ParticipationId,
     pub(super) user: UserName,
     pub(super) client: String,
-    pub(super) rights: Rights,
-    pub(super) waiting: bool,
+    rights: Rights,
+    muted: Sources,
+    waiting: bool,
     pub(super) connection: Connection,
     pub(super) tracks: Vec<Track>,
     pub(super) slots: Vec<Slot>,
@@ -42,7 +45,6 @@ pub(super) enum Connection {
 #[derive(Clone, Debug)]
 pub(super) struct Track {
     pub(super) source: Source,
-    pub(super) muted: bool,
     /// Packets come in, admitted or not.
     pub(super) active: bool,
     pub(super) last_packet_at: Option<Instant>,
@@ -57,7 +59,13 @@ pub(super) struct Track {
 }
 
 impl Participant {
-    pub(super) fn new(claims: &JoinClaims, plan: &MediaPlan, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        claims: &JoinClaims,
+        wish: &DesiredParticipation,
+        plan: &MediaPlan,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
         let slot = |(index, (kind, mid)): (u64, &(MediaKind, String))| {
             // Another odd multiplier would do: slots only must not all start at the same numbers.
             Slot::new(mid.clone(), *kind, seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
@@ -66,13 +74,20 @@ impl Participant {
             participation: claims.participation,
             user: claims.user.clone(),
             client: claims.client.clone(),
-            rights: claims.rights,
-            waiting: claims.waiting,
+            rights: wish.rights,
+            muted: wish.muted,
+            waiting: wish.admission == Admission::Waiting,
             connection: Connection::Connecting { since: now },
             tracks: plan.sources.iter().map(|(source, _)| Track::new(*source)).collect(),
             slots: (0..).zip(&plan.slots).map(slot).collect(),
             epoch: 1,
         }
+    }
+
+    pub(super) fn apply(&mut self, wish: &DesiredParticipation) {
+        self.rights = wish.rights;
+        self.muted = wish.muted;
+        self.waiting = wish.admission == Admission::Waiting;
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -81,7 +96,7 @@ impl Participant {
 
     /// Whether media may flow to it.
     pub(super) fn receives(&self) -> bool {
-        !self.waiting && self.rights.subscribe
+        !self.waiting && self.rights.receive
     }
 
     /// Whether media may flow from it, as far as the participant as a whole is concerned.
@@ -98,29 +113,26 @@ impl Participant {
     }
 
     /// Why packets of a source are not forwarded, whatever the terminal sends.
-    pub(super) fn refusal(&self, source: Source, muted: bool) -> Option<DropReason> {
-        let may = match kind_of(source) {
-            MediaKind::Audio => self.rights.publish_audio,
-            MediaKind::Video => self.rights.publish_video,
-        };
+    pub(super) fn refusal(&self, source: Source) -> Option<DropReason> {
         if self.waiting {
             Some(DropReason::Waiting)
-        } else if !may {
+        } else if !self.rights.send.contains(source) {
             Some(DropReason::NoRight)
-        } else if muted {
+        } else if self.muted.contains(source) {
             Some(DropReason::Muted)
         } else {
             None
         }
     }
 
-    pub(super) fn describe(&self) -> signalling::Participant {
+    pub(super) fn describe(&self, peer: PeerId) -> signalling::Participant {
         let cipher = match self.connection {
             Connection::Connected { cipher, .. } => Some(cipher.to_owned()),
             Connection::Connecting { .. } => None,
         };
         signalling::Participant {
             participation: self.participation,
+            connection: peer.0,
             user: self.user.clone(),
             waiting: self.waiting,
             connected: matches!(self.connection, Connection::Connected { lost: false, .. }),
@@ -138,12 +150,11 @@ impl Track {
             received: 0,
             forwarded: 0,
             dropped_muted: 0,
-            dropped_no_right: 0,
+            dropped_blocked: 0,
             dropped_waiting: 0,
         };
         Self {
             source,
-            muted: false,
             active: false,
             last_packet_at: None,
             run: 0,
@@ -159,6 +170,11 @@ impl Track {
         SourceKey { peer, source: self.source }
     }
 
+    /// No packet has come in on this connection.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.traffic.received == 0
+    }
+
     /// A packet came in; `true` when the source begins with it.
     pub(super) fn handle_packet(&mut self, now: Instant) -> bool {
         self.traffic.received += 1;
@@ -170,7 +186,7 @@ impl Track {
         self.interrupted = true;
         match reason {
             DropReason::Muted => self.traffic.dropped_muted += 1,
-            DropReason::NoRight => self.traffic.dropped_no_right += 1,
+            DropReason::NoRight => self.traffic.dropped_blocked += 1,
             _ => self.traffic.dropped_waiting += 1,
         }
     }

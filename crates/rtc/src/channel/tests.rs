@@ -5,7 +5,7 @@
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use signalling::{Slot, UserName};
+use signalling::{Admission, ParticipationId, Rights, Slot, Sources, UserName};
 use uuid::Uuid;
 
 const CIPHER: &str = "AEAD_AES_256_GCM";
@@ -33,9 +33,22 @@ fn claims(name: &str) -> JoinClaims {
         participation: id(name),
         user: UserName::from(name),
         client: name.to_owned(),
-        rights: Rights::ALL,
-        waiting: false,
+        rev: 0,
     }
+}
+
+fn wish(name: &str) -> DesiredParticipation {
+    DesiredParticipation {
+        user: UserName::from(name),
+        client: name.to_owned(),
+        admission: Admission::Admitted,
+        rights: Rights::ALL,
+        muted: Sources::NONE,
+    }
+}
+
+fn waiting(name: &str) -> DesiredParticipation {
+    DesiredParticipation { admission: Admission::Waiting, ..wish(name) }
 }
 
 fn plan(video_slots: usize, audio_slots: usize) -> MediaPlan {
@@ -65,7 +78,7 @@ impl Stage {
             participations_max: 16,
         };
         let now = Instant::now();
-        let channel = Channel::new(ChannelId::from("c"), config);
+        let channel = Channel::new(ChannelId::from("c"), config, now);
         Self { channel, start: now, now, seqs: BTreeMap::new(), next_peer: 1 }
     }
 
@@ -75,13 +88,32 @@ impl Stage {
         self.channel.join(peer, claims, plan, 0, self.now).map(|map| (peer, map))
     }
 
-    /// Joins with call slots and connects.
-    fn enter(&mut self, name: &str) -> PeerId {
-        self.enter_as(&claims(name), &plan(1, 1))
+    /// Puts what the channel is, changed so, with the next revision.
+    fn put(&mut self, change: impl FnOnce(&mut DesiredChannel)) {
+        let mut desired = self.channel.desired().clone();
+        change(&mut desired);
+        self.channel.put(self.channel.rev() + 1, desired, self.now);
     }
 
-    fn enter_as(&mut self, claims: &JoinClaims, plan: &MediaPlan) -> PeerId {
-        let (peer, _) = self.try_join(claims, plan).unwrap();
+    fn wish(&mut self, name: &str, wish: DesiredParticipation) {
+        self.put(|desired| drop(desired.participations.insert(id(name), wish)));
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.put(|desired| drop(desired.participations.remove(&id(name))));
+    }
+
+    /// Joins with call slots and connects.
+    fn enter(&mut self, name: &str) -> PeerId {
+        self.enter_as(name, &plan(1, 1))
+    }
+
+    /// What is wished of it already stays so.
+    fn enter_as(&mut self, name: &str, plan: &MediaPlan) -> PeerId {
+        if !self.channel.desired().participations.contains_key(&id(name)) {
+            self.wish(name, wish(name));
+        }
+        let (peer, _) = self.try_join(&claims(name), plan).unwrap();
         self.channel.handle_connected(peer, CIPHER, self.now);
         self.channel.poll_effects();
         peer
@@ -159,7 +191,7 @@ impl Stage {
 }
 
 fn left(name: &str, reason: LeftReason) -> (ParticipationId, ChannelEventKind) {
-    (id(name), ChannelEventKind::Left(reason))
+    (id(name), ChannelEventKind::Left { reason })
 }
 
 proptest! {
@@ -183,11 +215,12 @@ fn two_hear_and_see_each_other_and_never_themselves() {
 fn nothing_flows_to_or_from_a_waiting_one_until_it_is_admitted() {
     let mut stage = Stage::new();
     let alice = stage.enter("alice");
-    let bob = stage.enter_as(&JoinClaims { waiting: true, ..claims("bob") }, &plan(1, 1));
+    stage.wish("bob", waiting("bob"));
+    let bob = stage.enter("bob");
     assert_eq!(stage.reaches(alice, Source::Camera), []);
     let (reached, outcome) = stage.send(bob, Source::Microphone, false);
     assert_eq!((reached, outcome), (vec![], ForwardOutcome::Dropped(crate::DropReason::Waiting)));
-    stage.channel.admit(id("bob"), stage.now).unwrap();
+    stage.wish("bob", wish("bob"));
     assert_eq!(stage.requests(), [SourceKey { peer: alice, source: Source::Camera }]);
     assert_eq!(stage.reaches(alice, Source::Camera), [bob]);
     assert_eq!(stage.reaches(bob, Source::Microphone), [alice]);
@@ -195,12 +228,16 @@ fn nothing_flows_to_or_from_a_waiting_one_until_it_is_admitted() {
 }
 
 #[test]
-fn who_was_admitted_before_joining_does_not_wait() {
+fn what_is_wished_before_the_join_holds_from_the_first_packet_on_and_for_each_connection() {
     let mut stage = Stage::new();
     let alice = stage.enter("alice");
-    stage.channel.admit(id("bob"), stage.now).unwrap();
-    let bob = stage.enter_as(&JoinClaims { waiting: true, ..claims("bob") }, &plan(1, 1));
-    assert_eq!(stage.reaches(alice, Source::Camera), [bob]);
+    let muted = DesiredParticipation { muted: Source::Camera.into(), ..wish("bob") };
+    stage.wish("bob", muted);
+    for _ in 0..2 {
+        let bob = stage.enter("bob");
+        assert_eq!(stage.send(bob, Source::Camera, true).1, ForwardOutcome::Dropped(crate::DropReason::Muted));
+        assert_eq!(stage.reaches(bob, Source::Microphone), [alice]);
+    }
 }
 
 #[test]
@@ -208,18 +245,47 @@ fn a_mute_stops_one_source_and_a_block_one_kind_while_the_sender_goes_on() {
     let mut stage = Stage::new();
     let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
     assert_eq!(stage.reaches(bob, Source::Microphone), [alice]);
-    stage.channel.mute(id("bob"), Source::Microphone, true, stage.now).unwrap();
+    stage.wish("bob", DesiredParticipation { muted: Source::Microphone.into(), ..wish("bob") });
     assert_eq!(stage.reaches(bob, Source::Microphone), []);
     assert_eq!(stage.reaches(bob, Source::Camera), [alice]);
-    stage.channel.mute(id("bob"), Source::Microphone, false, stage.now).unwrap();
-    let blocked = Rights { publish_audio: false, ..Rights::ALL };
-    stage.channel.update_rights(id("bob"), blocked, stage.now).unwrap();
+    let silent = Rights { send: Sources::VIDEO, receive: true };
+    stage.wish("bob", DesiredParticipation { rights: silent, ..wish("bob") });
     assert_eq!(stage.reaches(bob, Source::Microphone), []);
-    stage.channel.update_rights(id("bob"), Rights::ALL, stage.now).unwrap();
+    stage.wish("bob", wish("bob"));
     assert_eq!(stage.reaches(bob, Source::Microphone), [alice]);
     let traffic = stage.traffic("bob", Source::Microphone);
     assert_eq!((traffic.received, traffic.forwarded), (4, 2));
-    assert_eq!((traffic.dropped_muted, traffic.dropped_no_right), (1, 1));
+    assert_eq!((traffic.dropped_muted, traffic.dropped_blocked), (1, 1));
+}
+
+#[test]
+fn who_is_muted_or_blocked_by_kind_is_not_seen_under_another_name() {
+    let mut stage = Stage::new();
+    let (_alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    let rights = Rights { send: Sources::AUDIO, receive: true };
+    for (hidden, reason) in [
+        (DesiredParticipation { muted: Sources::VIDEO, ..wish("bob") }, crate::DropReason::Muted),
+        (DesiredParticipation { rights, ..wish("bob") }, crate::DropReason::NoRight),
+    ] {
+        stage.wish("bob", hidden);
+        for source in [Source::Camera, Source::Screen] {
+            assert_eq!(stage.send(bob, source, true), (vec![], ForwardOutcome::Dropped(reason)), "{source:?}");
+        }
+    }
+}
+
+#[test]
+fn the_first_packet_of_each_source_is_told_once_for_each_connection() {
+    let mut stage = Stage::new();
+    let (_alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    let first = |source| (id("bob"), ChannelEventKind::FirstPacket { source });
+    stage.reaches(bob, Source::Microphone);
+    stage.reaches(bob, Source::Microphone);
+    stage.reaches(bob, Source::Screen);
+    assert_eq!(stage.events(), [first(Source::Microphone), first(Source::Screen)]);
+    let again = stage.enter("bob");
+    stage.reaches(again, Source::Microphone);
+    assert_eq!(stage.events(), [first(Source::Microphone)]);
 }
 
 #[test]
@@ -227,9 +293,9 @@ fn after_a_mute_video_goes_on_with_a_key_frame_that_is_asked_for() {
     let mut stage = Stage::new();
     let (_alice, bob) = (stage.enter("alice"), stage.enter("bob"));
     stage.reaches(bob, Source::Camera);
-    stage.channel.mute(id("bob"), Source::Camera, true, stage.now).unwrap();
+    stage.wish("bob", DesiredParticipation { muted: Source::Camera.into(), ..wish("bob") });
     stage.send(bob, Source::Camera, false);
-    stage.channel.mute(id("bob"), Source::Camera, false, stage.now).unwrap();
+    stage.wish("bob", wish("bob"));
     stage.channel.poll_effects();
     assert_eq!(stage.send(bob, Source::Camera, false).1, ForwardOutcome::Written { awaiting_key_frame: 1 });
     assert_eq!(stage.requests(), [SourceKey { peer: bob, source: Source::Camera }]);
@@ -240,7 +306,8 @@ fn after_a_mute_video_goes_on_with_a_key_frame_that_is_asked_for() {
 fn who_may_not_subscribe_gets_nothing() {
     let mut stage = Stage::new();
     let (alice, _bob) = (stage.enter("alice"), stage.enter("bob"));
-    stage.channel.update_rights(id("bob"), Rights { subscribe: false, ..Rights::ALL }, stage.now).unwrap();
+    let deaf = Rights { receive: false, ..Rights::ALL };
+    stage.wish("bob", DesiredParticipation { rights: deaf, ..wish("bob") });
     assert_eq!(stage.reaches(alice, Source::Camera), []);
 }
 
@@ -282,6 +349,7 @@ fn a_newcomer_is_told_beforehand_whom_it_will_see() {
     let alice = stage.enter("alice");
     stage.reaches(alice, Source::Camera);
     stage.reaches(alice, Source::Microphone);
+    stage.wish("bob", wish("bob"));
     let (_, map) = stage.try_join(&claims("bob"), &plan(1, 1)).unwrap();
     let slot = |mid: &str, source| Slot { mid: mid.to_owned(), participation: id("alice"), source };
     assert_eq!(map.slots, [slot("v0", Source::Camera), slot("a0", Source::Microphone)]);
@@ -318,7 +386,7 @@ fn a_screen_takes_the_only_slot_and_the_camera_gets_it_back() {
 #[test]
 fn with_more_voices_than_slots_who_speaks_is_heard() {
     let mut stage = Stage::new();
-    let viewer = stage.enter_as(&claims("viewer"), &plan(1, 1));
+    let viewer = stage.enter_as("viewer", &plan(1, 1));
     let (a, b) = (stage.enter("a"), stage.enter("b"));
     assert_eq!(stage.reaches(a, Source::Microphone), [viewer, b]);
     assert!(!stage.reaches(b, Source::Microphone).contains(&viewer));
@@ -397,6 +465,7 @@ fn a_quiet_terminal_is_asked_for_a_sign_of_life_once_before_it_is_lost() {
 #[test]
 fn a_join_that_never_connects_has_failed() {
     let mut stage = Stage::new();
+    stage.wish("alice", wish("alice"));
     stage.try_join(&claims("alice"), &plan(1, 1)).unwrap();
     stage.pass(9_999);
     assert_eq!(stage.events(), []);
@@ -405,15 +474,15 @@ fn a_join_that_never_connects_has_failed() {
 }
 
 #[test]
-fn the_same_client_with_a_newer_participation_replaces_the_older_for_good() {
+fn the_same_client_with_a_newer_participation_replaces_the_older() {
     let mut stage = Stage::new();
     let old = stage.enter("alice");
+    stage.wish("alice2", wish("alice"));
     let newer = JoinClaims { participation: id("alice2"), ..claims("alice") };
     stage.try_join(&newer, &plan(1, 1)).unwrap();
     let effects = stage.channel.poll_effects();
     assert!(effects.contains(&Effect::ClosePeer(old)));
     assert_eq!(stage.channel.describe().participants.len(), 1);
-    assert_eq!(stage.try_join(&claims("alice"), &plan(1, 1)), Err(JoinRefusal::Replaced));
 }
 
 #[test]
@@ -427,16 +496,28 @@ fn the_same_participation_joins_again_without_leaving() {
 }
 
 #[test]
-fn a_removed_participation_joins_no_more_whether_it_was_in_or_not() {
+fn who_is_not_in_the_wish_any_more_is_out_and_joins_no_more_until_it_is_again() {
     let mut stage = Stage::new();
-    stage.enter("alice");
-    stage.channel.remove(id("alice")).unwrap();
-    stage.channel.remove(id("alice")).unwrap();
-    stage.channel.remove(id("bob")).unwrap();
-    assert_eq!(stage.events(), [left("alice", LeftReason::Removed)]);
-    for name in ["alice", "bob"] {
-        assert_eq!(stage.try_join(&claims(name), &plan(1, 1)), Err(JoinRefusal::Removed));
-    }
+    let alice = stage.enter("alice");
+    stage.remove("alice");
+    assert!(stage.channel.poll_effects().contains(&Effect::ClosePeer(alice)));
+    assert_eq!(stage.try_join(&claims("alice"), &plan(1, 1)), Err(JoinRefusal::Removed));
+    stage.wish("alice", wish("alice"));
+    assert!(stage.try_join(&claims("alice"), &plan(1, 1)).is_ok());
+}
+
+#[test]
+fn an_event_names_the_revision_and_the_connection_that_it_belongs_to() {
+    let mut stage = Stage::new();
+    let (first, second) = (stage.enter("alice"), stage.enter("alice"));
+    stage.remove("alice");
+    let events = stage.channel.poll_effects().into_iter().filter_map(|effect| match effect {
+        Effect::Event(event) => Some((event.rev, event.connection, event.kind)),
+        _ => None,
+    });
+    let removed = ChannelEventKind::Left { reason: LeftReason::Removed };
+    assert_eq!(events.collect::<Vec<_>>(), [(2, second.0, removed)]);
+    assert!(second > first);
 }
 
 #[test]
@@ -450,36 +531,14 @@ fn a_close_ends_everybody() {
 }
 
 #[test]
-fn a_full_channel_takes_a_rejoin_but_nobody_new_and_remembers_no_more_than_it_may() {
+fn a_full_channel_takes_a_rejoin_but_nobody_new() {
     let mut stage = Stage::new();
     for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
         stage.enter(name);
     }
+    stage.wish("i", wish("i"));
     assert_eq!(stage.try_join(&claims("i"), &plan(1, 1)), Err(JoinRefusal::ChannelFull));
     assert!(stage.try_join(&claims("a"), &plan(1, 1)).is_ok());
-    for index in 0..8 {
-        stage.channel.admit(id(&format!("later{index}")), stage.now).unwrap();
-    }
-    assert!(matches!(stage.channel.admit(id("one too many"), stage.now), Err(ChannelError::Limit(_))));
-}
-
-#[test]
-fn invitations_called_off_without_end_use_up_nothing_that_blocks_and_removals_need() {
-    let mut stage = Stage::new();
-    let bob = stage.enter("bob");
-    stage.channel.admit(id("bob"), stage.now).unwrap();
-    stage.enter("mallory");
-    stage.channel.admit(id("mallory"), stage.now).unwrap();
-    stage.channel.remove(id("mallory")).unwrap();
-    for index in 0..100 {
-        stage.channel.remove(id(&format!("called off {index}"))).unwrap();
-    }
-    assert!(stage.channel.decisions.len() <= 16);
-    stage.channel.mute(id("bob"), Source::Microphone, true, stage.now).unwrap();
-    assert_eq!(stage.send(bob, Source::Microphone, false).1, ForwardOutcome::Dropped(crate::DropReason::Muted));
-    for name in ["mallory", "called off 99"] {
-        assert_eq!(stage.try_join(&claims(name), &plan(1, 1)), Err(JoinRefusal::Removed), "{name}");
-    }
 }
 
 #[test]

@@ -1,104 +1,133 @@
-//! Joins and channel commands, as they reach a shard.
+//! Wishes for channels and joins, as they reach a shard.
 
-use super::mailbox::{ChannelCommand, JoinAttempt, JoinRefusal, Reply};
+use super::mailbox::{AdmissionRequest, Command, JoinAttempt, JoinRefusal, Reply};
 use super::peer::Peer;
 use super::state::ShardState;
-use crate::channel::{Channel, PeerId};
-use signalling::ChannelError;
-use signalling::{ChannelId, SlotMap};
+use crate::channel::{Channel, PeerId, Put};
+use crate::owner::ChannelKey;
+use signalling::{ChannelError, DesiredChannel, SlotMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Joins of one shard that wait for their channel or their place in it; more are told at once to come again.
+const WAITING_MAX: usize = 1_024;
+
 impl ShardState {
-    pub(super) fn handle_join(&mut self, attempt: JoinAttempt, now: Instant) {
-        let JoinAttempt { claims, negotiated, reply } = attempt;
+    pub(super) fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Put { key, rev, desired, reply } => {
+                let done = self.put(&key, rev, desired, now);
+                answer(reply, done);
+            }
+            Command::Describe(key, reply) => answer(reply, Ok(self.book.get(&key).map(Channel::describe))),
+            Command::List(owner, reply) => answer(reply, Ok(self.book.list(&owner))),
+            Command::Admission(request) => self.judge_admission(*request),
+            Command::Join(attempt) => self.handle_join(*attempt, now),
+        }
+    }
+
+    fn put(
+        &mut self,
+        key: &ChannelKey,
+        rev: u64,
+        desired: Option<DesiredChannel>,
+        now: Instant,
+    ) -> Result<(), ChannelError> {
+        match self.book.put(key, rev, desired, now)? {
+            Put::Same => return Ok(()),
+            Put::Applied => self.apply_effects(key, now),
+            Put::Opened => self.config.metrics.channels.add(1),
+            Put::Ended(channel) => {
+                if let Some(mut channel) = channel {
+                    self.config.metrics.channels.sub(1);
+                    channel.poll_effects().into_iter().for_each(|effect| self.apply_effect(key, effect, now));
+                }
+            }
+        }
+        self.judge_waiting(key);
+        Ok(())
+    }
+
+    // Joins.
+
+    /// Answers it, or lets it wait for the next put. Of one participation one waits.
+    fn judge_admission(&mut self, request: AdmissionRequest) {
+        match self.book.admission(&request.key, &request.claims) {
+            Err(JoinRefusal::NotYet) => self.wait(request),
+            decided => admit(request, decided),
+        }
+    }
+
+    fn wait(&mut self, request: AdmissionRequest) {
+        let same = |other: &AdmissionRequest| {
+            other.key == request.key && other.claims.participation == request.claims.participation
+        };
+        let is_over = |other: &mut AdmissionRequest| other.reply.is_closed() || same(other);
+        let over: Vec<AdmissionRequest> = self.waiting.extract_if(.., is_over).collect();
+        self.config.metrics.joins_waiting.sub(over.len() as u64);
+        over.into_iter().for_each(|other| admit(other, Err(JoinRefusal::NotYet)));
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push(request);
+            self.config.metrics.joins_waiting.add(1);
+        } else {
+            admit(request, Err(JoinRefusal::NotYet));
+        }
+    }
+
+    fn judge_waiting(&mut self, key: &ChannelKey) {
+        let of_channel: Vec<AdmissionRequest> = self.waiting.extract_if(.., |request| request.key == *key).collect();
+        self.config.metrics.joins_waiting.sub(of_channel.len() as u64);
+        of_channel.into_iter().for_each(|request| self.judge_admission(request));
+    }
+
+    pub(super) fn forget_given_up(&mut self) {
+        let before = self.waiting.len();
+        self.waiting.retain(|request| !request.reply.is_closed());
+        self.config.metrics.joins_waiting.sub((before - self.waiting.len()) as u64);
+    }
+
+    fn handle_join(&mut self, attempt: JoinAttempt, now: Instant) {
+        let JoinAttempt { key, claims, negotiated, reply } = attempt;
         let id = PeerId(self.next_peer);
         self.next_peer += 1;
         let plan = negotiated.media.plan.clone();
-        let joined = match self.channels.get_mut(&claims.channel) {
+        let joined = self.book.admission(&key, &claims).and_then(|()| match self.book.get_mut(&key) {
             Some(channel) => channel.join(id, &claims, &plan, negotiated.seed, now),
-            None => Err(JoinRefusal::ChannelClosed),
-        };
+            None => Err(JoinRefusal::NotYet),
+        });
         if joined.is_ok() {
             self.routes.register(id, &negotiated.ice.ufrag, &negotiated.ice.pass);
-            self.add_peer(id, Peer::new(Arc::new(claims.channel.clone()), negotiated, now));
+            self.add_peer(id, Peer::new(Arc::new(key.clone()), negotiated, now));
         }
-        self.answer_join(&claims.channel, reply, joined, id, now);
+        self.answer_join(&key, reply, joined, id, now);
     }
 
     fn answer_join(
         &mut self,
-        channel: &ChannelId,
+        key: &ChannelKey,
         reply: tokio::sync::oneshot::Sender<Result<SlotMap, JoinRefusal>>,
         joined: Result<SlotMap, JoinRefusal>,
         id: PeerId,
         now: Instant,
     ) {
-        self.apply_effects(channel, now);
+        self.apply_effects(key, now);
         // The request has ended: the peer stays and fails by its join timeout, like one that never connects.
         if reply.send(joined).is_err() {
             tracing::debug!(peer = id.0, "a join was answered after its request had ended");
         }
     }
+}
 
-    pub(super) fn handle_channel_command(&mut self, name: ChannelId, command: ChannelCommand, now: Instant) {
-        match command {
-            ChannelCommand::Open(reply) => answer(reply, self.open(&name)),
-            ChannelCommand::Close(reply) => {
-                self.close(&name, now);
-                answer(reply, Ok(()));
-            }
-            ChannelCommand::Describe(reply) => answer(reply, Ok(self.channels.get(&name).map(Channel::describe))),
-            ChannelCommand::Admit(who, reply) => self.on_channel(&name, reply, now, |channel| channel.admit(who, now)),
-            ChannelCommand::UpdateRights(who, rights, reply) => {
-                self.on_channel(&name, reply, now, |channel| channel.update_rights(who, rights, now));
-            }
-            ChannelCommand::Mute(who, source, muted, reply) => {
-                self.on_channel(&name, reply, now, |channel| channel.mute(who, source, muted, now));
-            }
-            // Idempotent over a close: a participation of no channel counts as removed.
-            ChannelCommand::Remove(_, reply) if !self.channels.contains_key(&name) => answer(reply, Ok(())),
-            ChannelCommand::Remove(who, reply) => self.on_channel(&name, reply, now, |channel| channel.remove(who)),
-        }
-    }
-
-    fn open(&mut self, name: &ChannelId) -> Result<(), ChannelError> {
-        if self.channels.contains_key(name) {
-            return Ok(());
-        }
-        if self.channels.len() >= self.config.channels_max {
-            return Err(ChannelError::Limit(format!("{} channels on one media thread", self.config.channels_max)));
-        }
-        self.channels.insert(name.clone(), Channel::new(name.clone(), self.config.channel_config));
-        self.config.metrics.channels.add(1);
-        Ok(())
-    }
-
-    fn close(&mut self, name: &ChannelId, now: Instant) {
-        let Some(mut channel) = self.channels.remove(name) else { return };
-        self.config.metrics.channels.sub(1);
-        channel.close();
-        for effect in channel.poll_effects() {
-            self.apply_effect(effect, now);
-        }
-    }
-
-    fn on_channel(
-        &mut self,
-        name: &ChannelId,
-        reply: Reply<()>,
-        now: Instant,
-        act: impl FnOnce(&mut Channel) -> Result<(), ChannelError>,
-    ) {
-        let result = self.channels.get_mut(name).map_or(Err(ChannelError::UnknownChannel), act);
-        self.apply_effects(name, now);
-        answer(reply, result);
+/// A terminal that has given up needs no answer.
+fn admit(request: AdmissionRequest, decided: Result<(), JoinRefusal>) {
+    if request.reply.send(decided).is_err() {
+        tracing::trace!("a join was judged after its request had ended");
     }
 }
 
 /// A caller that dropped its future needs no answer.
 fn answer<T>(reply: Reply<T>, result: Result<T, ChannelError>) {
     if reply.send(result).is_err() {
-        tracing::trace!("a channel command was answered after its caller had gone");
+        tracing::trace!("a channel call was answered after its caller had gone");
     }
 }

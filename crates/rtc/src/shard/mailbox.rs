@@ -5,10 +5,11 @@
 //! dropped.
 
 use crate::negotiator::Negotiated;
+use crate::owner::{ChannelKey, Owner};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::Waker;
-use signalling::{ChannelDescription, ChannelError};
-use signalling::{ChannelId, JoinClaims, ParticipationId, Rights, SlotMap, Source};
+use signalling::{ChannelDescription, ChannelError, DesiredChannel};
+use signalling::{JoinClaims, SlotMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,21 +23,28 @@ const HAND_OVERS_MAX: usize = 1_024;
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChannelError>>;
 
 pub(crate) enum Command {
-    Channel(ChannelId, ChannelCommand),
+    Put {
+        key: ChannelKey,
+        rev: u64,
+        desired: Option<DesiredChannel>,
+        reply: Reply<()>,
+    },
+    Describe(ChannelKey, Reply<Option<ChannelDescription>>),
+    List(Owner, Reply<Vec<ChannelDescription>>),
+    /// May the bearer of a token join?
+    Admission(Box<AdmissionRequest>),
     Join(Box<JoinAttempt>),
 }
 
-pub(crate) enum ChannelCommand {
-    Open(Reply<()>),
-    Close(Reply<()>),
-    Admit(ParticipationId, Reply<()>),
-    UpdateRights(ParticipationId, Rights, Reply<()>),
-    Mute(ParticipationId, Source, bool, Reply<()>),
-    Remove(ParticipationId, Reply<()>),
-    Describe(Reply<Option<ChannelDescription>>),
+pub(crate) struct AdmissionRequest {
+    pub(crate) key: ChannelKey,
+    pub(crate) claims: JoinClaims,
+    /// Answered when it is decided, which may take until the next put. A caller that gives up drops its end.
+    pub(crate) reply: oneshot::Sender<Result<(), JoinRefusal>>,
 }
 
 pub(crate) struct JoinAttempt {
+    pub(crate) key: ChannelKey,
     pub(crate) claims: JoinClaims,
     pub(crate) negotiated: Negotiated,
     pub(crate) reply: oneshot::Sender<Result<SlotMap, JoinRefusal>>,
@@ -45,12 +53,12 @@ pub(crate) struct JoinAttempt {
 /// Why a valid token joins nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JoinRefusal {
-    /// Not open: closed, or never opened.
+    /// It has ended.
     ChannelClosed,
-    /// The participation was removed.
+    /// The wish for the channel does not have the participation.
     Removed,
-    /// A newer participation of the same client took its place.
-    Replaced,
+    /// The token is newer than the wish for the channel, or there is no wish yet.
+    NotYet,
     ChannelFull,
 }
 
@@ -149,6 +157,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
+    use signalling::ChannelId;
 
     #[test]
     fn what_is_handed_over_leaves_the_room_of_commands() {
@@ -158,7 +167,8 @@ mod tests {
         let taken = (0..2 * MAILBOX_MAX).filter(|_| mailbox.hand_over(route()).is_ok()).count();
         assert_eq!((taken, mailbox.hand_over(route()).err()), (HAND_OVERS_MAX, Some(SendError::Full)));
         let (reply, _answer) = oneshot::channel();
-        assert!(mailbox.send(Command::Channel(ChannelId::from("c"), ChannelCommand::Open(reply))).is_ok());
+        let key = ChannelKey { owner: Owner::from("app"), channel: ChannelId::from("c") };
+        assert!(mailbox.send(Command::Describe(key, reply)).is_ok());
         assert_eq!(receiver.commands.len(), 1);
     }
 }

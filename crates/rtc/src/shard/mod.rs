@@ -5,16 +5,15 @@
 //! is flushed once, and the last batch is sent. So all packets of a turn to one viewer leave together.
 
 mod commands;
-pub(crate) mod events;
 pub(crate) mod mailbox;
 mod peer;
 mod routes;
 pub(crate) mod socket;
 mod state;
 
-use crate::channel::ChannelConfig;
+use crate::channel::BookConfig;
+use crate::feed::Feeds;
 use crate::metrics::Metrics;
-use events::EventFeed;
 use mailbox::{MailboxReceiver, ShardMailbox};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token, Waker};
@@ -43,10 +42,11 @@ pub(crate) type FailureSender = watch::Sender<Option<String>>;
 pub(crate) struct ShardConfig {
     pub(crate) index: usize,
     pub(crate) candidates: Vec<SocketAddr>,
-    pub(crate) channels_max: usize,
-    pub(crate) channel_config: ChannelConfig,
+    pub(crate) book: BookConfig,
+    /// Between two looks for channels that nobody needs.
+    pub(crate) sweep_interval: Duration,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) events: Arc<EventFeed>,
+    pub(crate) feeds: Arc<Feeds>,
 }
 
 /// A shard that is ready to run, so that every shard can know every other's mailbox.

@@ -8,8 +8,9 @@ use crate::channel::{ParsedPacket, SlotWrite};
 use crate::crypto;
 use crate::negotiator::{Negotiated, NegotiatedMedia, mid_of};
 use crate::offer::{MediaKind, kind_of};
+use crate::owner::ChannelKey;
 use signalling::join::SLOTS_CHANNEL;
-use signalling::{ChannelId, SlotMap, Source};
+use signalling::{SlotMap, Source};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +30,7 @@ const LOCAL_IPS_MAX: usize = 64;
 pub(super) struct Peer {
     rtc: Rtc,
     /// Shared, since every packet asks for it.
-    pub(super) channel: Arc<ChannelId>,
+    pub(super) channel: Arc<ChannelKey>,
     pub(super) ufrag: String,
     media: NegotiatedMedia,
     slot_mids: Vec<Mid>,
@@ -91,7 +92,7 @@ pub(super) struct PeerOutput<'a> {
 }
 
 impl Peer {
-    pub(super) fn new(channel: Arc<ChannelId>, negotiated: Negotiated, now: Instant) -> Self {
+    pub(super) fn new(channel: Arc<ChannelKey>, negotiated: Negotiated, now: Instant) -> Self {
         let Negotiated { rtc, ice, media, .. } = negotiated;
         let slot_mids = media.plan.slots.iter().map(|(_, mid)| mid_of(mid)).collect();
         Self {
@@ -391,7 +392,8 @@ mod tests {
     use super::*;
     use crate::negotiator::Negotiator;
     use crate::offer::{self, MediaPlan};
-    use signalling::{Profile, Purpose};
+    use crate::owner::Owner;
+    use signalling::{ChannelId, Profile, Purpose};
     use str0m::media::{Direction, MediaKind as Kind};
 
     /// It has offered one microphone.
@@ -404,7 +406,8 @@ mod tests {
         let plan = offer::read(&sdp, sdp.len(), 8).unwrap().plan(Profile::Call, &purposes).unwrap();
         let negotiator = Negotiator::new(vec![([127, 0, 0, 1], 7700).into()]).unwrap();
         let negotiated = negotiator.answer(&sdp, plan, 0).ok().unwrap();
-        Peer::new(Arc::new(ChannelId::from("c")), negotiated, Instant::now())
+        let key = ChannelKey { owner: Owner::default(), channel: ChannelId::from("c") };
+        Peer::new(Arc::new(key), negotiated, Instant::now())
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! Peers, channels and deadlines of one shard: datagrams and commands in, datagrams and events out.
 
 use super::ShardConfig;
-use super::events::is_minor;
-use super::mailbox::{Command, HandOver, HandedDatagram, ShardMailbox};
+use super::mailbox::{AdmissionRequest, HandOver, HandedDatagram, ShardMailbox};
 use super::peer::{MediaPacket, Peer, PeerEvent, PeerFailed, PeerOutput};
 use super::routes::{Destination, Routes};
 use super::socket::{Datagram, Egress};
-use crate::channel::{Channel, Effect, ForwardOutcome, PeerId, SlotWrite, SourceKey};
+use crate::channel::{Channel, ChannelBook, Effect, ForwardOutcome, PeerId, SlotWrite, SourceKey};
 use crate::crypto;
 use crate::metrics::DropReason;
-use signalling::{ChannelId, LeftReason};
+use crate::owner::ChannelKey;
+use signalling::LeftReason;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -27,11 +27,14 @@ pub(super) struct ShardState {
     shards: Vec<ShardMailbox>,
     pub(super) routes: Routes,
     pub(super) peers: HashMap<PeerId, Peer>,
-    pub(super) channels: HashMap<ChannelId, Channel>,
+    pub(super) book: ChannelBook,
+    /// Joins that wait for a put.
+    pub(super) waiting: Vec<AdmissionRequest>,
     pub(super) next_peer: u64,
     /// One entry per peer: when its stack wants to be called.
     deadlines: BTreeSet<(Instant, PeerId)>,
     next_tick: Instant,
+    next_sweep: Instant,
     next_drop_check: Instant,
     /// Events of peers that are not processed yet.
     reports: Vec<(PeerId, PeerEvent)>,
@@ -44,25 +47,20 @@ impl ShardState {
     pub(super) fn new(config: ShardConfig, egress: Egress, shards: Vec<ShardMailbox>) -> Self {
         Self {
             routes: Routes::new(config.index),
+            book: ChannelBook::new(config.book),
             config,
             egress,
             shards,
             peers: HashMap::new(),
-            channels: HashMap::new(),
+            waiting: Vec::new(),
             next_peer: 1,
             deadlines: BTreeSet::new(),
             next_tick: Instant::now(),
+            next_sweep: Instant::now(),
             next_drop_check: Instant::now(),
             reports: Vec::new(),
             written: BTreeSet::new(),
             writes: Vec::new(),
-        }
-    }
-
-    pub(super) fn handle_command(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::Channel(channel, command) => self.handle_channel_command(channel, command, now),
-            Command::Join(attempt) => self.handle_join(*attempt, now),
         }
     }
 
@@ -72,14 +70,16 @@ impl ShardState {
             return Some(Duration::ZERO);
         }
         let tick = (!self.peers.is_empty()).then_some(self.next_tick);
+        let sweep = (!self.book.is_empty() || !self.waiting.is_empty()).then_some(self.next_sweep);
         let first = self.deadlines.first().map(|(at, _)| *at);
-        first.into_iter().chain(tick).min().map(|at| at.saturating_duration_since(now))
+        first.into_iter().chain(tick).chain(sweep).min().map(|at| at.saturating_duration_since(now))
     }
 
     pub(super) fn finish_turn(&mut self, now: Instant) {
         self.process_reports(now);
         self.wake_due(now);
         self.handle_channel_timeouts(now);
+        self.sweep(now);
         for _ in 0..ROUNDS_PER_TURN {
             self.flush_written(now);
             if self.reports.is_empty() {
@@ -186,7 +186,7 @@ impl ShardState {
             peer.handle_datagram(datagram.source, local, datagram.bytes, now, output)
         });
         if authenticated | crypto::take_authenticated()
-            && let Some(channel) = self.channels.get_mut(&channel)
+            && let Some(channel) = self.book.get_mut(&channel)
         {
             channel.handle_authenticated(id, now);
         }
@@ -235,7 +235,7 @@ impl ShardState {
     /// The peer failed: its participation has left.
     fn drop_failed(&mut self, id: PeerId, now: Instant) {
         let Some(peer) = self.remove_peer(id) else { return };
-        if let Some(channel) = self.channels.get_mut(&peer.channel) {
+        if let Some(channel) = self.book.get_mut(&peer.channel) {
             channel.handle_ended(id, LeftReason::Failed);
         }
         self.apply_effects(&peer.channel, now);
@@ -278,12 +278,27 @@ impl ShardState {
         }
         self.next_tick = now + CHANNEL_TICK;
         let mut changed = Vec::new();
-        for (id, channel) in self.channels.iter_mut().filter(|(_, channel)| !channel.is_empty()) {
+        for (key, channel) in self.book.in_use() {
             channel.handle_timeout(now);
-            changed.extend(channel.has_effects().then(|| id.clone()));
+            changed.extend(channel.has_effects().then(|| key.clone()));
         }
-        for channel in changed {
-            self.apply_effects(&channel, now);
+        for key in changed {
+            self.apply_effects(&key, now);
+        }
+    }
+
+    /// What nobody needs any more: ends that are old, channels without owner and without participants.
+    fn sweep(&mut self, now: Instant) {
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + self.config.sweep_interval;
+        self.forget_given_up();
+        let feeds = &self.config.feeds;
+        let closed = self.book.sweep(now, |owner| feeds.is_lapsed(owner, now));
+        self.config.metrics.channels.sub(closed as u64);
+        if closed > 0 {
+            tracing::info!(channels = closed, "empty channels are closed: their owner has not renewed them");
         }
     }
 
@@ -295,8 +310,8 @@ impl ShardState {
         }
     }
 
-    fn handle_report(&mut self, id: PeerId, name: &ChannelId, event: PeerEvent, now: Instant) {
-        let Some(channel) = self.channels.get_mut(name) else { return };
+    fn handle_report(&mut self, id: PeerId, name: &ChannelKey, event: PeerEvent, now: Instant) {
+        let Some(channel) = self.book.get_mut(name) else { return };
         match event {
             PeerEvent::Connected { cipher } => {
                 self.config.metrics.joined(cipher);
@@ -316,7 +331,7 @@ impl ShardState {
     }
 
     fn send_present_map(&mut self, id: PeerId, now: Instant) {
-        let channel = self.peers.get(&id).and_then(|peer| self.channels.get(&*peer.channel));
+        let channel = self.peers.get(&id).and_then(|peer| self.book.get(&peer.channel));
         let Some(map) = channel.map(|channel| channel.map(id)) else { return };
         self.with_peer(id, now, |peer, output| peer.send_map(map, now, output));
     }
@@ -325,13 +340,13 @@ impl ShardState {
     fn close_in_reply(&mut self, id: PeerId, now: Instant) {
         let channel = self.peers.get(&id).map(|peer| peer.channel.clone());
         self.close_peer(id, now);
-        if let Some(channel) = channel.and_then(|channel| self.channels.get_mut(&channel)) {
+        if let Some(channel) = channel.and_then(|channel| self.book.get_mut(&channel)) {
             channel.handle_ended(id, LeftReason::Gone);
         }
     }
 
-    fn forward(&mut self, id: PeerId, channel: &ChannelId, media: &MediaPacket, now: Instant) {
-        let Some(channel) = self.channels.get_mut(channel) else { return };
+    fn forward(&mut self, id: PeerId, channel: &ChannelKey, media: &MediaPacket, now: Instant) {
+        let Some(channel) = self.book.get_mut(channel) else { return };
         let mut writes = std::mem::take(&mut self.writes);
         let from = SourceKey { peer: id, source: media.source };
         let outcome = channel.forward(from, &media.parsed, now, &mut writes);
@@ -361,20 +376,20 @@ impl ShardState {
         }
     }
 
-    pub(super) fn apply_effects(&mut self, channel: &ChannelId, now: Instant) {
-        let effects = self.channels.get_mut(channel).map(Channel::poll_effects).unwrap_or_default();
+    pub(super) fn apply_effects(&mut self, key: &ChannelKey, now: Instant) {
+        let effects = self.book.get_mut(key).map(Channel::poll_effects).unwrap_or_default();
         for effect in effects {
-            self.apply_effect(effect, now);
+            self.apply_effect(key, effect, now);
         }
     }
 
-    pub(super) fn apply_effect(&mut self, effect: Effect, now: Instant) {
+    pub(super) fn apply_effect(&mut self, key: &ChannelKey, effect: Effect, now: Instant) {
         match effect {
             Effect::Event(event) => {
-                if !is_minor(&event) {
+                if !event.kind.is_minor() {
                     tracing::info!(channel = %event.channel, participation = %event.participation, kind = ?event.kind, "participation");
                 }
-                self.config.events.send(event);
+                self.config.feeds.send(&key.owner, event);
             }
             Effect::ClosePeer(id) => self.close_peer(id, now),
             Effect::RequestKeyFrame(of) => {

@@ -130,7 +130,7 @@ impl Offer {
             .into_iter()
             .map(|purpose| {
                 let (kind, direction) = match purpose {
-                    Purpose::Microphone => (MediaKind::Audio, Direction::SendOnly),
+                    Purpose::Microphone | Purpose::ScreenAudio => (MediaKind::Audio, Direction::SendOnly),
                     Purpose::AudioSlot => (MediaKind::Audio, Direction::RecvOnly),
                     Purpose::Camera | Purpose::Screen => (MediaKind::Video, Direction::SendOnly),
                     Purpose::VideoSlot => (MediaKind::Video, Direction::RecvOnly),
@@ -457,6 +457,7 @@ impl Worker {
             Source::Microphone => (Purpose::Microphone, Codec::Opus, 480),
             Source::Camera => (Purpose::Camera, Codec::Vp8, 900),
             Source::Screen => (Purpose::Screen, Codec::Vp8, 900),
+            Source::ScreenAudio => (Purpose::ScreenAudio, Codec::Opus, 480),
         };
         let mid = self.mids.iter().find(|(of, _)| *of == purpose).unwrap().1;
         let pt: Pt = self.rtc.codec_config().find(|params| params.spec().codec == codec).unwrap().pt();

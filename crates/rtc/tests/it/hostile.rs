@@ -1,7 +1,7 @@
 //! Unknown senders at the media port, and hostile joins.
 
 use crate::client::{Offer, Order};
-use crate::stage::{Stage, claims};
+use crate::stage::{Stage, claims, wish};
 use rtc::{DropReason, LeftReason};
 use signalling::{JoinRequest, Profile, Source};
 use std::collections::BTreeMap;
@@ -211,6 +211,10 @@ fn joins_at_once_take_turns_and_a_slow_body_is_refused() {
     let url = format!("http://{}/rtc/v1/join", stage.http);
     let client = reqwest::Client::new();
     let post = |name: &str| client.post(&url).bearer_auth(stage.token(&claims(name))).body(request.clone()).send();
+    for number in 0..60 {
+        let name = format!("guest {number}");
+        stage.wish(&name, wish(&name));
+    }
     let all = (0..60).map(|number| post(&format!("guest {number}")));
     let all: Vec<_> = stage.runtime.block_on(async { all.map(tokio::spawn).collect() });
     for answer in all {

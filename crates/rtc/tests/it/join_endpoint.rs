@@ -25,7 +25,9 @@ fn stale_foreign_and_forged_tokens_open_nothing() {
     let elsewhere = JoinClaims { iss: "another instance".to_owned(), ..good.clone() };
     assert_eq!(refused(&stage, &elsewhere, &request), (403, "token_foreign".to_owned()));
     let unopened = JoinClaims { channel: ChannelId::from("never opened"), ..good.clone() };
-    assert_eq!(refused(&stage, &unopened, &request), (410, "channel_closed".to_owned()));
+    assert_eq!(refused(&stage, &unopened, &request), (503, "retry".to_owned()));
+    let endless = JoinClaims { exp: now_s() + 86_400, ..good.clone() };
+    assert_eq!(refused(&stage, &endless, &request), (401, "token_invalid".to_owned()));
     let body = serde_json::to_vec(&request).unwrap();
     for token in [forger.sign(&good).unwrap(), String::new(), "x.y.z".to_owned()] {
         let refusal = stage.post(&token, body.clone()).unwrap_err();

@@ -1,9 +1,9 @@
 //! Joining, being lost, coming back, leaving.
 
 use crate::client::{Offer, Order};
-use crate::stage::{Stage, claims, id, the_channel};
+use crate::stage::{Stage, claims, id, the_channel, wish};
 use rtc::ChannelEventKind::{Back, Lost};
-use rtc::{ChannelError, LeftReason};
+use rtc::{ChannelError, DesiredChannel, LeftReason};
 use signalling::{JoinClaims, Profile, Source};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn a_removed_participation_is_told_and_its_token_joins_no_more() {
     bob.until("the end", |seen| seen.closed);
     let offer = Offer::new(Profile::Call);
     let refusal = stage.try_join(&claims("bob"), &offer.request).unwrap_err();
-    assert_eq!((refusal.status, refusal.code.as_str()), (403, "removed"));
+    assert_eq!((refusal.status, refusal.code.as_str()), (410, "removed"));
     assert_eq!(stage.participants().len(), 1);
     assert!(!alice.seen().closed);
 }
@@ -30,6 +30,7 @@ fn a_newer_participation_of_the_same_client_replaces_the_older() {
     let bob = stage.join("bob", 2);
     bob.sends(Source::Camera);
     alice.gets_more_from(2, 10);
+    stage.wish("bob2", wish("bob"));
     let newer = stage.join_as(&JoinClaims { participation: id("bob2"), ..claims("bob") }, Profile::Call, 3);
     newer.sends(Source::Camera);
     bob.until("the end", |seen| seen.closed);
@@ -38,8 +39,6 @@ fn a_newer_participation_of_the_same_client_replaces_the_older() {
     stage.expect_joined("bob");
     stage.expect_left("bob", LeftReason::Replaced);
     stage.expect_joined("bob2");
-    let offer = Offer::new(Profile::Call);
-    assert_eq!(stage.try_join(&claims("bob"), &offer.request).unwrap_err().code, "replaced");
 }
 
 #[test]
@@ -77,7 +76,7 @@ fn a_frozen_terminal_is_lost_and_back_and_one_that_stays_away_has_left() {
     stage.expect("bob", Back);
     bob.order(Order::Freeze(true));
     stage.expect("bob", Lost);
-    let waited = stage.expect("bob", rtc::ChannelEventKind::Left(LeftReason::TimedOut));
+    let waited = stage.expect("bob", rtc::ChannelEventKind::Left { reason: LeftReason::TimedOut });
     assert!(waited >= Duration::from_millis(1_000), "{waited:?}");
     assert_eq!(stage.participants().len(), 1);
 }
@@ -158,28 +157,55 @@ fn a_closed_channel_ends_everybody_and_its_tokens_open_nothing() {
 }
 
 #[test]
-fn calls_are_idempotent_and_know_open_from_closed_channels() {
-    let stage = Stage::with(|config| config.limits.channels = 1);
-    let run = |call| stage.runtime.block_on(call);
-    let other = || signalling::ChannelId::from("other");
-    assert_eq!(run(stage.channels.open(the_channel())), Ok(()));
-    assert!(matches!(run(stage.channels.open(other())), Err(ChannelError::Limit(_))));
-    assert_eq!(run(stage.channels.admit(other(), id("alice"))), Err(ChannelError::UnknownChannel));
-    assert_eq!(run(stage.channels.remove(other(), id("alice"))), Ok(()));
-    assert_eq!(run(stage.channels.close(other())), Ok(()));
-    assert_eq!(run(stage.channels.admit(the_channel(), id("alice"))), Ok(()));
-    assert_eq!(run(stage.channels.admit(the_channel(), id("alice"))), Ok(()));
-    assert_eq!(stage.runtime.block_on(stage.channels.describe(other())), Ok(None));
+fn a_put_is_answered_by_where_the_channel_is_and_again_the_same() {
+    let stage = Stage::with(|config| {
+        config.limits.channels = 1;
+        config.node = "node-7".to_owned();
+    });
+    stage.rtc.set_endpoints(vec!["https://media.example:8443".to_owned()]);
+    let put = |name: &str, rev, desired| stage.runtime.block_on(stage.channels.put(name.into(), rev, desired));
+    let open = || Some(DesiredChannel::default());
+    let placed = put("call", 7, open()).unwrap();
+    assert_eq!((placed.node.as_str(), placed.endpoints.len()), ("node-7", 1));
+    assert_eq!(put("call", 7, open()), Ok(placed));
+    assert_eq!(put("call", 6, open()), Err(ChannelError::Stale { present: 7 }));
+    assert!(matches!(put("other", 1, open()), Err(ChannelError::Limit(_))));
+    assert_eq!(stage.runtime.block_on(stage.channels.describe("other".into())), Ok(None));
+    assert_eq!(stage.runtime.block_on(stage.channels.list()).unwrap().len(), 1);
 }
 
 #[test]
-fn a_later_receiver_of_events_takes_over() {
-    let mut stage = Stage::new();
-    let mut later = stage.rtc.events();
-    let _alice = stage.join("alice", 1);
-    let event = stage.runtime.block_on(later.recv()).unwrap();
-    assert_eq!(event.participation, id("alice"));
-    assert!(stage.is_deaf());
+fn a_join_before_its_put_waits_for_it_and_one_that_no_put_follows_is_told_to_come_again() {
+    let stage = Stage::with(|config| config.join_wait = Duration::from_secs(10));
+    let early = JoinClaims { rev: 9, ..claims("zoe") };
+    let offer = Offer::new(Profile::Call);
+    std::thread::scope(|scope| {
+        let joining = scope.spawn(|| stage.try_join(&early, &offer.request));
+        while stage.rtc.stats().joins_waiting == 0 {
+            std::thread::yield_now();
+        }
+        stage.wish("zoe", wish("zoe"));
+        assert!(joining.join().unwrap().is_ok());
+    });
+    let stage = Stage::with(|config| config.join_wait = Duration::from_millis(100));
+    let refusal = stage.try_join(&early, &offer.request).unwrap_err();
+    assert_eq!((refusal.status, refusal.code.as_str(), refusal.retry_after_s), (503, "retry", Some(1)));
+    let unopened = JoinClaims { channel: "nowhere".into(), ..claims("zoe") };
+    assert_eq!(stage.try_join(&unopened, &offer.request).unwrap_err().status, 503);
+}
+
+#[test]
+fn channels_close_when_their_owner_is_gone_and_nobody_is_in_them() {
+    let stage = Stage::with(|config| config.lease = Duration::from_millis(400));
+    let alice = stage.join("alice", 1);
+    let rev = |stage: &Stage| stage.runtime.block_on(stage.channels.describe(the_channel())).unwrap().map(|of| of.rev);
+    stage.runtime.block_on(stage.channels.put("empty".into(), 1, Some(DesiredChannel::default()))).unwrap();
+    let empty = |stage: &Stage| stage.runtime.block_on(stage.channels.describe("empty".into())).unwrap();
+    stage.until("the empty one to close", empty, |found| found.is_none());
+    assert_eq!(rev(&stage), Some(1), "somebody is in");
+    alice.until("the data channel", |seen| seen.listens);
+    alice.order(Order::Hang(true));
+    stage.until("the other to close", rev, |rev| rev.is_none());
 }
 
 #[test]
@@ -188,7 +214,7 @@ fn a_stopped_server_closes_every_peer_and_refuses_joins() {
     let alice = stage.join("alice", 1);
     stage.rtc.shutdown();
     alice.until("the end", |seen| seen.closed);
-    let answer = stage.runtime.block_on(stage.channels.open(the_channel()));
+    let answer = stage.runtime.block_on(stage.channels.put(the_channel(), 9, None));
     assert!(matches!(answer, Err(ChannelError::Unavailable(_))));
 }
 

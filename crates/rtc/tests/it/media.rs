@@ -2,12 +2,8 @@
 
 use crate::client::{Client, Got, Offer, Order};
 use crate::stage::{Stage, claims, id};
-use signalling::{JoinAnswer, JoinClaims, Profile, Purpose, Rights, Source};
+use signalling::{JoinAnswer, JoinClaims, Profile, Purpose, Rights, Source, Sources};
 use std::time::Duration;
-
-fn waiting(name: &str) -> JoinClaims {
-    JoinClaims { waiting: true, ..claims(name) }
-}
 
 /// Sequence numbers without a hole, in the order of arrival or not.
 fn is_gapless(got: &[Got]) -> bool {
@@ -47,7 +43,8 @@ fn two_hear_and_see_each_other_and_the_first_picture_is_a_key_frame() {
 fn a_waiting_callee_gets_and_gives_nothing_until_it_is_admitted() {
     let stage = Stage::new();
     let alice = stage.join("alice", 1);
-    let bob = stage.join_as(&waiting("bob"), Profile::Call, 2);
+    stage.hold("bob");
+    let bob = stage.join("bob", 2);
     alice.sends(Source::Camera).sends(Source::Microphone);
     bob.sends(Source::Microphone);
     let traffic = |stage: &Stage| stage.traffic("bob", Source::Microphone);
@@ -73,10 +70,10 @@ fn a_mute_and_a_block_hold_while_the_terminal_goes_on_sending() {
     stage.mute("bob", Source::Microphone, false);
     stage.until("sound again", traffic, |now| now.forwarded >= muted.forwarded + 10);
 
-    stage.rights("bob", Rights { publish_audio: false, ..Rights::ALL });
+    stage.rights("bob", Rights { send: Sources::VIDEO, receive: true });
     let at_block = traffic(&stage);
     let pictures = alice.seen().on(&alice.video()).len();
-    let blocked = stage.until("blocked packets", traffic, |now| now.dropped_no_right >= 20);
+    let blocked = stage.until("blocked packets", traffic, |now| now.dropped_blocked >= 20);
     assert_eq!(blocked.forwarded, at_block.forwarded);
     alice.until("the picture goes on", |seen| seen.on(&alice.video()).len() >= pictures + 10);
     stage.rights("bob", Rights::ALL);
@@ -210,7 +207,7 @@ fn peers_of_several_shards_find_theirs() {
         (0..6).map(|index| signalling::ChannelId(format!("channel {index}"))).collect();
     let mut calls = Vec::new();
     for channel in &channels {
-        stage.runtime.block_on(stage.channels.open(channel.clone())).unwrap();
+        stage.open_another(channel);
         let join = |name, number| {
             stage.join_as(&JoinClaims { channel: channel.clone(), ..claims(name) }, Profile::Call, number)
         };

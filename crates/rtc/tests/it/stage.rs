@@ -2,12 +2,16 @@
 
 use crate::client::{Client, Offer, PATIENCE};
 use rtc::token::SigningKey;
-use rtc::{ChannelApi, ChannelEvent, ChannelEventKind, Config, LeftReason, Participant, Rtc, SourceTraffic};
-use signalling::{ChannelId, JoinAnswer, JoinClaims, JoinRequest, ParticipationId, Profile, Rights, Source, UserName};
+use rtc::{
+    ChannelApi, ChannelEvent, ChannelEventKind, Config, DesiredChannel, EventCursor, LeftReason, Owner, Participant,
+    Rtc, SourceTraffic,
+};
+use signalling::{Admission, ChannelId, DesiredParticipation, JoinAnswer, JoinClaims, JoinRequest, ParticipationId};
+use signalling::{Profile, Rights, Source, Sources, UserName};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 pub struct Stage {
@@ -15,7 +19,9 @@ pub struct Stage {
     pub rtc: Rtc,
     pub key: SigningKey,
     pub channels: ChannelApi,
-    events: mpsc::Receiver<ChannelEvent>,
+    desired: std::sync::Mutex<(u64, DesiredChannel)>,
+    events: VecDeque<ChannelEvent>,
+    cursor: Option<EventCursor>,
     pub http: SocketAddr,
 }
 
@@ -26,6 +32,7 @@ pub struct Refusal {
     pub detail: String,
     pub content_type: String,
     pub cors: String,
+    pub retry_after_s: Option<u64>,
 }
 
 pub fn id(name: &str) -> ParticipationId {
@@ -51,10 +58,22 @@ pub fn claims(name: &str) -> JoinClaims {
         participation: id(name),
         user: UserName::from(name),
         client: name.to_owned(),
-        rights: Rights::ALL,
-        waiting: false,
+        rev: 0,
     }
 }
+
+pub fn wish(name: &str) -> DesiredParticipation {
+    DesiredParticipation {
+        user: UserName::from(name),
+        client: name.to_owned(),
+        admission: Admission::Admitted,
+        rights: Rights::ALL,
+        muted: Sources::NONE,
+    }
+}
+
+/// All that the scenarios call somebody, and may join.
+const EVERYBODY: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "eve"];
 
 impl Stage {
     pub fn new() -> Self {
@@ -77,8 +96,12 @@ impl Stage {
         let http = listener.local_addr().unwrap();
         let router = rtc.http_router();
         runtime.spawn(async move { axum::serve(listener, router).await });
-        let stage = Self { runtime, channels: rtc.channels(), events: rtc.events(), rtc, key, http };
-        stage.runtime.block_on(stage.channels.open(the_channel())).unwrap();
+        let channels = rtc.channels(Owner::default());
+        let participations: BTreeMap<_, _> = EVERYBODY.iter().map(|name| (id(name), wish(name))).collect();
+        let desired = std::sync::Mutex::new((0, DesiredChannel { participations }));
+        let mut stage = Self { runtime, channels, desired, events: VecDeque::new(), cursor: None, rtc, key, http };
+        stage.put(|_| {});
+        stage.cursor = Some(stage.runtime.block_on(stage.channels.events(None)).unwrap().cursor);
         stage
     }
 
@@ -105,6 +128,7 @@ impl Stage {
                 detail: text("detail"),
                 content_type: header("content-type"),
                 cors: header("access-control-allow-origin"),
+                retry_after_s: header("retry-after").parse().ok(),
             })
         })
     }
@@ -120,7 +144,11 @@ impl Stage {
         client
     }
 
+    /// Who is not wished for yet is from now on.
     pub fn begin_join(&self, claims: &JoinClaims, profile: Profile, number: u8) -> Client {
+        if claims.channel == the_channel() && !self.is_wished(claims.participation) {
+            self.wish(claims.user.as_str(), wish(claims.user.as_str()));
+        }
         let offer = Offer::new(profile);
         let answer = self.try_join(claims, &offer.request).unwrap();
         offer.go(answer, number)
@@ -130,24 +158,58 @@ impl Stage {
         self.join_as(&claims(name), Profile::Call, number)
     }
 
+    /// Puts what is wished, changed so, with the next revision.
+    pub fn put(&self, change: impl FnOnce(&mut DesiredChannel)) {
+        let mut desired = self.desired.lock().unwrap();
+        desired.0 += 1;
+        change(&mut desired.1);
+        let put = self.channels.put(the_channel(), desired.0, Some(desired.1.clone()));
+        self.runtime.block_on(put).unwrap();
+    }
+
+    pub fn wish(&self, name: &str, wish: DesiredParticipation) {
+        self.put(|desired| drop(desired.participations.insert(id(name), wish)));
+    }
+
+    fn is_wished(&self, who: ParticipationId) -> bool {
+        self.desired.lock().unwrap().1.participations.contains_key(&who)
+    }
+
+    /// The same people in another channel.
+    pub fn open_another(&self, channel: &ChannelId) {
+        let desired = self.desired.lock().unwrap().1.clone();
+        self.runtime.block_on(self.channels.put(channel.clone(), 1, Some(desired))).unwrap();
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&mut DesiredParticipation)) {
+        self.put(|desired| change(desired.participations.get_mut(&id(name)).unwrap()));
+    }
+
+    /// It waits, from now on.
+    pub fn hold(&self, name: &str) {
+        self.change(name, |wish| wish.admission = Admission::Waiting);
+    }
+
     pub fn admit(&self, name: &str) {
-        self.runtime.block_on(self.channels.admit(the_channel(), id(name))).unwrap();
+        self.change(name, |wish| wish.admission = Admission::Admitted);
     }
 
     pub fn rights(&self, name: &str, rights: Rights) {
-        self.runtime.block_on(self.channels.update_rights(the_channel(), id(name), rights)).unwrap();
+        self.change(name, |wish| wish.rights = rights);
     }
 
     pub fn mute(&self, name: &str, source: Source, muted: bool) {
-        self.runtime.block_on(self.channels.mute(the_channel(), id(name), source, muted)).unwrap();
+        let only = Sources::from(source);
+        self.change(name, |wish| wish.muted = if muted { wish.muted.with(only) } else { wish.muted.without(only) });
     }
 
     pub fn remove(&self, name: &str) {
-        self.runtime.block_on(self.channels.remove(the_channel(), id(name))).unwrap();
+        self.put(|desired| drop(desired.participations.remove(&id(name))));
     }
 
     pub fn close(&self) {
-        self.runtime.block_on(self.channels.close(the_channel())).unwrap();
+        let rev = self.desired.lock().unwrap().0 + 1;
+        self.runtime.block_on(self.channels.put(the_channel(), rev, None)).unwrap();
     }
 
     pub fn participants(&self) -> Vec<Participant> {
@@ -177,20 +239,21 @@ impl Stage {
         }
     }
 
-    /// The next event that is neither about quality nor about speakers.
+    /// The next event that is neither about quality nor about speakers nor about first packets.
     #[track_caller]
     pub fn next_event(&mut self) -> (ParticipationId, ChannelEventKind) {
-        let events = &mut self.events;
-        let next = async {
-            loop {
-                let event = events.recv().await.unwrap();
-                if !matches!(event.kind, ChannelEventKind::Quality { .. } | ChannelEventKind::Speaker { .. }) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                if !event.kind.is_minor() && !matches!(event.kind, ChannelEventKind::FirstPacket { .. }) {
                     return (event.participation, event.kind);
                 }
             }
-        };
-        let next = async { tokio::time::timeout(PATIENCE, next).await };
-        self.runtime.block_on(next).expect("an event")
+            assert!(std::time::Instant::now() < deadline, "an event");
+            let next = self.runtime.block_on(self.channels.events_within(self.cursor, PATIENCE)).unwrap();
+            self.cursor = Some(next.cursor);
+            self.events.extend(next.events);
+        }
     }
 
     #[track_caller]
@@ -214,11 +277,6 @@ impl Stage {
 
     #[track_caller]
     pub fn expect_left(&mut self, name: &str, reason: LeftReason) {
-        self.expect(name, ChannelEventKind::Left(reason));
-    }
-
-    /// Whether the first receiver of events has been cut off.
-    pub fn is_deaf(&mut self) -> bool {
-        self.events.try_recv() == Err(mpsc::error::TryRecvError::Disconnected)
+        self.expect(name, ChannelEventKind::Left { reason });
     }
 }

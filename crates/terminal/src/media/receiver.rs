@@ -319,7 +319,7 @@ impl Counters {
         self.checker = senders.clip_by_user.get(user).and_then(|clip| match source {
             Source::Camera => Some(Checker::pictures(&clip.pictures)),
             Source::Microphone => Some(Checker::speech(&clip.speech)),
-            Source::Screen => None,
+            Source::Screen | Source::ScreenAudio => None,
         });
     }
 

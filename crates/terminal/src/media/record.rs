@@ -69,7 +69,7 @@ impl Recording {
     fn create(folder: &Path, key: SourceKey, senders: &Senders, first: &WholeFrame) -> Result<Self, FileError> {
         let file = File::create(path(folder, key, senders))?;
         Ok(match key.1 {
-            Source::Microphone => Self::Speech(ogg::Writer::new(file, 1)?),
+            Source::Microphone | Source::ScreenAudio => Self::Speech(ogg::Writer::new(file, 1)?),
             Source::Camera | Source::Screen => Self::pictures(file, first)?,
         })
     }
@@ -103,6 +103,7 @@ fn path(folder: &Path, (participation, source): SourceKey, senders: &Senders) ->
         Source::Microphone => "microphone.ogg",
         Source::Camera => "camera.ivf",
         Source::Screen => "screen.ivf",
+        Source::ScreenAudio => "screen.ogg",
     };
     folder.join(format!("{who}-{what}"))
 }

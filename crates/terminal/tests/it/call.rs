@@ -3,11 +3,12 @@
 use crate::person::{Person, options};
 use crate::scripted_broker::{BrokerConnection, ScriptedBroker, Sent, answer, now_ms};
 use rtc::token::SigningKey;
-use rtc::{Config, Rtc};
+use rtc::{Config, Owner, Rtc};
 use serde_json::{Value, json};
 use signalling::{
-    ChannelId, DownBody, EndReason, InvitationId, JoinClaims, JoinParameters, Media, MeetingId, Member, MemberState,
-    Muted, ParticipationId, Profile, Rights, Ring, Roster, Source, StandingCall, UserName,
+    Admission, ChannelId, DesiredChannel, DesiredParticipation, DownBody, EndReason, InvitationId, JoinClaims,
+    JoinParameters, Media, MeetingId, Member, MemberState, Muted, ParticipationId, Profile, Rights, Ring, Roster,
+    Sources, StandingCall, UserName,
 };
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,8 +38,24 @@ impl Server {
         let join_addr = listener.local_addr().unwrap();
         let router = rtc.http_router();
         let http = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        rtc.channels().open(channel()).await.unwrap();
-        Self { rtc, key, join_addr, http }
+        let server = Self { rtc, key, join_addr, http };
+        server.put(1, Admission::Waiting, Sources::NONE).await;
+        server
+    }
+
+    /// Alice is in, and Bob so.
+    async fn put(&self, rev: u64, bob: Admission, muted: Sources) {
+        let wish = |user: &str, admission, muted| DesiredParticipation {
+            user: user.into(),
+            client: user.to_owned(),
+            admission,
+            rights: Rights::ALL,
+            muted,
+        };
+        let alice = (ALICE, wish("alice", Admission::Admitted, Sources::NONE));
+        let participations = [alice, (BOB, wish("bob", bob, muted))].into();
+        let put = self.rtc.channels(Owner::default()).put(channel(), rev, Some(DesiredChannel { participations }));
+        put.await.unwrap();
     }
 
     async fn new() -> (Self, String) {
@@ -55,7 +72,7 @@ impl Server {
         Self::start(pem, media, join_addr).await
     }
 
-    fn join(&self, user: &str, participation: ParticipationId, waiting: bool) -> JoinParameters {
+    fn join(&self, user: &str, participation: ParticipationId) -> JoinParameters {
         let claims = JoinClaims {
             iss: "convoke".to_owned(),
             aud: JoinClaims::AUDIENCE.to_owned(),
@@ -66,8 +83,7 @@ impl Server {
             participation,
             user: user.into(),
             client: user.to_owned(),
-            rights: Rights::ALL,
-            waiting,
+            rev: 1,
         };
         JoinParameters {
             endpoints: vec![format!("http://{}", self.join_addr)],
@@ -132,7 +148,7 @@ impl Call {
                 break up;
             }
         };
-        let admitted = DownBody::Admitted { join: server.join("alice", ALICE, false), roster: roster(1) };
+        let admitted = DownBody::Admitted { join: server.join("alice", ALICE), roster: roster(1) };
         alices.deliver(&answer(admitted, Some(MEETING), Some(create.envelope.id)), false).await;
         alice.wait("media_joined").await;
 
@@ -140,8 +156,8 @@ impl Call {
         bob.wait("ring").await;
         assert_eq!(bob.wait("media_joined").await["waiting"], true);
         bob.say(json!({ "do": "accept" })).await;
-        server.rtc.channels().admit(channel(), BOB).await.unwrap();
-        let admitted = DownBody::Admitted { join: server.join("bob", BOB, false), roster: roster(2) };
+        server.put(2, Admission::Admitted, Sources::NONE).await;
+        let admitted = DownBody::Admitted { join: server.join("bob", BOB), roster: roster(2) };
         bobs.deliver(&answer(admitted, Some(MEETING), None), false).await;
         bob.wait("admitted").await;
         alices.deliver(&answer(DownBody::Roster(roster(2)), Some(MEETING), None), false).await;
@@ -177,7 +193,7 @@ fn invitation(server: &Server) -> DownBody {
         media: Media::Video,
         title: None,
         ring_until_ms: now_ms() + 45_000,
-        join: server.join("bob", BOB, true),
+        join: server.join("bob", BOB),
         ringing: false,
         members: 1,
         names: vec!["Alice".into()],
@@ -223,7 +239,7 @@ async fn two_terminals_exchange_every_frame_unchanged_and_encrypted() {
 async fn what_the_server_mutes_stops_although_the_terminal_goes_on_sending() {
     let mut call = Call::new().await;
     call.alice.wait_for("media", |media| flows(media, "bob")).await;
-    call.server.rtc.channels().mute(channel(), BOB, Source::Microphone, true).await.unwrap();
+    call.server.put(3, Admission::Admitted, Sources::AUDIO).await;
     let quiet = |media: &Value| number(source(media, "bob", "microphone"), "quiet_ms") > 900;
     let media = call.alice.wait_for("media", quiet).await;
     assert!(number(source(&media, "bob", "camera"), "quiet_ms") < 900, "pictures go on: {media}");
@@ -231,7 +247,7 @@ async fn what_the_server_mutes_stops_although_the_terminal_goes_on_sending() {
     let before = sent(&call.bob.wait("media").await);
     call.bob.wait_for("media", |media| sent(media) > before + 20).await;
 
-    call.server.rtc.channels().mute(channel(), BOB, Source::Microphone, false).await.unwrap();
+    call.server.put(4, Admission::Admitted, Sources::NONE).await;
     let heard = |media: &Value| number(source(media, "bob", "microphone"), "quiet_ms") < 500;
     call.alice.wait_for("media", heard).await;
 
@@ -250,7 +266,7 @@ async fn a_terminal_whose_rtc_server_restarts_rejoins_by_itself() {
         meeting: MEETING,
         media: Media::Video,
         here: true,
-        join: Some(call.server.join(user, participation, false)),
+        join: Some(call.server.join(user, participation)),
         roster: roster(3),
     };
     let (alices, bobs) = (standing("alice", ALICE), standing("bob", BOB));
@@ -278,7 +294,7 @@ async fn a_refusing_door_is_named_and_fresh_parameters_are_asked_for() {
     let mut alice = Person::start(with_media(&broker, "alice", store.path()));
     let mut line = broker.accept().await;
     line.log_in(true).await;
-    let stale = JoinParameters { token: "stale".into(), ..server.join("alice", ALICE, false) };
+    let stale = JoinParameters { token: "stale".into(), ..server.join("alice", ALICE) };
     let standing =
         StandingCall { meeting: MEETING, media: Media::Video, here: true, join: Some(stale), roster: roster(1) };
     line.answer_state(|state| state.call = Some(standing)).await;
@@ -290,7 +306,7 @@ async fn a_refusing_door_is_named_and_fresh_parameters_are_asked_for() {
         }
     };
     assert_eq!(asked.body.kind(), "join");
-    let admitted = DownBody::Admitted { join: server.join("alice", ALICE, false), roster: roster(2) };
+    let admitted = DownBody::Admitted { join: server.join("alice", ALICE), roster: roster(2) };
     line.deliver(&answer(admitted, Some(MEETING), Some(asked.envelope.id)), false).await;
     alice.wait("media_joined").await;
     alice.quit().await;

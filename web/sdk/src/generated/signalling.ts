@@ -236,11 +236,11 @@ export type CallResult = "answered" | "missed" | "declined" | "no_answer" | "bus
 /**
  * What a participation sends.
  */
-export type Source = "microphone" | "camera" | "screen";
+export type Source = ("microphone" | "camera" | "screen") | "screen_audio";
 /**
  * What an offered m-line is for.
  */
-export type Purpose = "microphone" | "camera" | "screen" | "audio_slot" | "video_slot";
+export type Purpose = "microphone" | "camera" | "screen" | "screen_audio" | "audio_slot" | "video_slot";
 /**
  * A request of a terminal, on `meeting-up/<type>`.
  */

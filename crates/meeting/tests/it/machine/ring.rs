@@ -27,7 +27,7 @@ fn each_device_has_a_participation_of_its_own_and_a_waiting_token() {
     let mut world = World::new();
     let sends = world.create("alice.phone", &["bob"]);
     let tickets: Vec<_> = sends.iter().filter_map(|send| send.ticket.clone()).collect();
-    assert_eq!(tickets.iter().map(|ticket| ticket.waiting).collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!(tickets.iter().map(|ticket| ticket.rev).collect::<Vec<_>>(), [1, 1, 1]);
     let mut participations: Vec<_> = tickets.iter().map(|ticket| ticket.participation).collect();
     participations.dedup();
     assert_eq!(participations.len(), 3);
@@ -358,7 +358,7 @@ fn a_device_that_was_registered_during_the_ring_is_served_by_state() {
     assert!(world.document().open_ring(&"bob".into(), &"bob.tablet".into()).is_none());
     assert_eq!(world.request("bob.tablet", Request::State), []);
     let (ring, ticket) = world.document().open_ring(&"bob".into(), &"bob.tablet".into()).unwrap();
-    assert!(ticket.waiting);
+    assert_eq!(ticket.rev, world.document().rev);
     assert_eq!(ring.invitation, world.invitation_of("bob.phone"));
     world.accept("bob.tablet");
     assert_eq!(world.got("bob.phone"), ["ring ended(answered_elsewhere)"]);
