@@ -1,6 +1,7 @@
 //! The OpenAPI document of everything under HTTP: what accounts describe of users and logins, the join endpoint, and
-//! the view of a channel.
+//! the channels of a service.
 
+mod channels;
 mod exact;
 mod reference;
 
@@ -11,15 +12,19 @@ use signalling::{JoinAnswer, JoinRequest};
 /// OpenAPI 3.1.
 pub fn document() -> Value {
     let mut document = serde_json::to_value(accounts::http::openapi()).expect("the document is plain JSON");
-    let (request, answer, schemas) = join_schemas();
-    insert(&mut document["components"]["schemas"], schemas);
-    insert(&mut document["paths"], paths(&request, &answer));
+    let settings = SchemaSettings::draft2020_12().with(|s| s.definitions_path = "/components/schemas".into());
+    let mut generator = settings.into_generator();
+    let [request, answer] = [generator.subschema_for::<JoinRequest>(), generator.subschema_for::<JoinAnswer>()];
+    insert(&mut document["paths"], paths(&request.to_value(), &answer.to_value()));
+    insert(&mut document["paths"], channels::paths(&mut generator));
+    insert(&mut document["components"]["schemas"], generator.take_definitions(true));
     let token = json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The token of an invitation or admission." });
     document["components"]["securitySchemes"]["join_token"] = token;
     document["info"]["description"] =
         json!("Users, devices and logins; groups, topics, grants, keys and tokens; and the way into a channel.");
     if let Some(tags) = document["tags"].as_array_mut() {
-        tags.push(json!({ "name": "media", "description": "The RTC server: joining a channel, and looking at one." }));
+        tags.push(json!({ "name": "media", "description": "The RTC server: joining a channel." }));
+        tags.push(json!({ "name": "channels", "description": "For a service that runs meetings by itself: channels as it wishes them, what happens in them, tokens." }));
     }
     exact::make_exact(&mut document);
     document
@@ -32,15 +37,6 @@ pub fn page() -> String {
 
 fn insert(into: &mut Value, entries: impl IntoIterator<Item = (String, Value)>) {
     into.as_object_mut().expect("the accounts' document has paths and schemas").extend(entries);
-}
-
-/// References to request and answer of a join, and the schemas that they need.
-fn join_schemas() -> (Value, Value, Map<String, Value>) {
-    let settings = SchemaSettings::draft2020_12().with(|s| s.definitions_path = "/components/schemas".into());
-    let mut generator = settings.into_generator();
-    let request = generator.subschema_for::<JoinRequest>().to_value();
-    let answer = generator.subschema_for::<JoinAnswer>().to_value();
-    (request, answer, generator.take_definitions(true))
 }
 
 fn paths(request: &Value, answer: &Value) -> Map<String, Value> {
@@ -62,23 +58,7 @@ fn paths(request: &Value, answer: &Value) -> Map<String, Value> {
             "503": refusal("channel_full, retry, unavailable"),
         },
     } });
-    let channel = json!({ "get": {
-        "tags": ["media"],
-        "operationId": "describe_channel",
-        "summary": "What the RTC server knows of a channel: who is in it, and where their packets go.",
-        "security": [{ "api_key": ["channels"] }],
-        "parameters": [{ "name": "channel", "in": "path", "required": true, "schema": { "type": "string" } }],
-        "responses": {
-            "200": { "description": "`null` if no such channel is open.",
-                     "content": { "application/json": { "schema": channel_schema() } } },
-            "401": refusal("api_key_required"),
-            "403": refusal("forbidden"),
-            "429": refusal("too_many_failures"),
-            "503": refusal("unavailable"),
-        },
-    } });
-    let entries = [("/rtc/v1/join", join), ("/api/v1/channels/{channel}", channel)];
-    entries.into_iter().map(|(path, item)| (path.to_owned(), item)).collect()
+    [("/rtc/v1/join".to_owned(), join)].into_iter().collect()
 }
 
 fn refusal(codes: &str) -> Value {
@@ -90,33 +70,6 @@ fn refusal(codes: &str) -> Value {
         ("detail", text),
     ]);
     json!({ "description": codes, "content": { "application/problem+json": { "schema": body } } })
-}
-
-fn channel_schema() -> Value {
-    let (text, flag, count) = (json!({ "type": "string" }), json!({ "type": "boolean" }), json!({ "type": "integer" }));
-    let traffic = object(&[
-        ("source", text.clone()),
-        ("received", count.clone()),
-        ("forwarded", count.clone()),
-        ("dropped_muted", count.clone()),
-        ("dropped_blocked", count.clone()),
-        ("dropped_waiting", count),
-    ]);
-    let participant = object(&[
-        ("participation", json!({ "type": "string", "format": "uuid" })),
-        ("user", text),
-        ("waiting", flag.clone()),
-        ("connected", flag),
-        ("cipher", json!({ "type": ["string", "null"] })),
-        ("traffic", list_of(&traffic)),
-    ]);
-    let mut channel = object(&[("participants", list_of(&participant))]);
-    channel["type"] = json!(["object", "null"]);
-    channel
-}
-
-fn list_of(items: &Value) -> Value {
-    json!({ "type": "array", "items": items })
 }
 
 /// With all of its properties required.

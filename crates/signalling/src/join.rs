@@ -59,7 +59,7 @@ impl Profile {
 }
 
 /// What a participation may do in its channel; absent fields allow nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rights {
     /// Sources that it may send. One that is not in it is blocked.

@@ -1,7 +1,9 @@
 //! Sets of sources. On the wire: a list of names, where the name of a kind stands for all its sources.
 
 use crate::join::Source;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 
 /// A set of [`Source`]s.
 ///
@@ -11,8 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Sources(u8);
 
 /// What stands in a list of sources.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "SourceName")]
 enum Name {
     Microphone,
     Camera,
@@ -71,6 +74,20 @@ impl From<Name> for Sources {
             Name::Audio => Self::AUDIO,
             Name::Video => Self::VIDEO,
         }
+    }
+}
+
+impl JsonSchema for Sources {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Sources".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Vec<Name>>()
     }
 }
 

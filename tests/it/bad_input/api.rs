@@ -27,7 +27,7 @@ fn the_api_names_each_mistake_by_a_stable_code() {
         ("a path that does not exist", "GET /api/v1/everything", b"", 404, "not_found"),
         ("a path that does not exist", "POST /rtc/v2/join", b"", 404, "not_found"),
         ("a device that is asked for", "GET /api/v1/users/alice/devices", b"", 405, "method_not_allowed"),
-        ("a channel that is written", "PUT /api/v1/channels/x", b"", 405, "method_not_allowed"),
+        ("a channel that is written", "POST /api/v1/channels/x", b"", 405, "method_not_allowed"),
         ("a join that is asked for", "GET /rtc/v1/join", b"", 405, "method_not_allowed"),
         ("a link for nobody", "POST /api/v1/users/nobody/login-links", b"", 404, "unknown_user"),
     ];

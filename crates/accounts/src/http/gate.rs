@@ -107,7 +107,7 @@ impl Gate {
     ///
     /// # Errors
     /// The right is lost, or has to be judged anew.
-    pub(super) async fn judge_again(&self, caller: &Caller) -> Result<(), Problem> {
+    pub async fn judge_again(&self, caller: &Caller) -> Result<(), Problem> {
         let (Actor::Key(key_id), Some(seen)) = (&caller.actor, caller.key) else { return Ok(()) };
         let row = self.0.catalog.key(key_id).await.map_err(unavailable)?;
         let is_over = |key: &Key| key.expires_at_ms.is_some_and(|until_ms| (self.0.is_over)(until_ms));

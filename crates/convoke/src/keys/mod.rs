@@ -1,4 +1,4 @@
-//! Keys and certificates of a data directory: `api-key`, `keys/join.pem`, `keys/token-secret`, `tls/ca.pem` with a server
+//! Keys and certificates of a data directory: `api-key`, `keys/join.pem`, `keys/channels.pem`, `keys/token-secret`, `tls/ca.pem` with a server
 //! certificate. An empty directory gets new ones.
 //!
 //! Existing files are used as they are; nothing is ever overwritten. Secrets have mode 0600.
@@ -57,8 +57,18 @@ impl ApiKey {
 }
 
 impl JoinKey {
+    /// The one of the built-in meeting service.
     pub fn load_or_create(data: &Path) -> Result<Self> {
-        let path = data.join("keys").join("join.pem");
+        Self::named(data, "join.pem")
+    }
+
+    /// The one for channels that keys of the API put.
+    pub fn of_channels(data: &Path) -> Result<Self> {
+        Self::named(data, "channels.pem")
+    }
+
+    fn named(data: &Path, file: &str) -> Result<Self> {
+        let path = data.join("keys").join(file);
         let private_pem = read_or_create(&path, || Ok(KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem()))?;
         let pair = KeyPair::from_pem(&private_pem).with_context(|| {
             format!(

@@ -1,7 +1,7 @@
 //! `convoke serve`: all roles in one process, wired by their seams only.
 
 mod banner;
-mod channel_status;
+pub(crate) mod channel_api;
 mod channels;
 mod client_certificates;
 mod descriptors;
@@ -25,6 +25,7 @@ mod view;
 pub use channels::InProcessChannels;
 pub use endpoints::{BoundAddresses, Endpoints};
 
+use self::channel_api::TokenSigner;
 use crate::config::Config;
 use crate::http::{Health, Listener, ListenerCounts, Metrics, accept, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey, TokenSecret};
@@ -127,6 +128,8 @@ fn exit_at_next_signal(mut signals: StopSignals) {
 struct Keys {
     api: ApiKey,
     join: JoinKey,
+    /// Of channels that keys of the API put.
+    channels: JoinKey,
     token: TokenSecret,
     certificate: Certificate,
 }
@@ -140,6 +143,7 @@ impl Keys {
         Ok(Self {
             api: ApiKey::load_or_create(&config.data_dir)?,
             join: JoinKey::load_or_create(&config.data_dir)?,
+            channels: JoinKey::of_channels(&config.data_dir)?,
             token: TokenSecret::load_or_create(&config.data_dir)?,
             certificate,
         })
@@ -193,7 +197,7 @@ impl Server {
         let keys = Keys::load(config)?;
         let clients = config.client_certificates.as_ref().map(ClientCertificates::load).transpose()?;
         let sockets = Sockets::bind(config)?;
-        let rtc = roles::rtc(config, &storage.clock, &keys.join)?;
+        let rtc = roles::rtc(config, &storage.clock, &keys)?;
         let bound = BoundAddresses {
             mqtt: sockets.mqtt.local_addr()?,
             mqtts: sockets.mqtts.local_addr()?,
@@ -267,6 +271,7 @@ impl Server {
             default_group,
             view,
             queue: storage.queue.clone(),
+            signer: TokenSigner::new(&keys.channels, endpoints.join.clone(), storage.clock.clone())?,
             refusals: refusals.clone(),
         };
         let app = parts.router();

@@ -19,6 +19,7 @@ use catalog::{Catalog, Right, Rights, Rule};
 use clock::Clock;
 use meeting::{JoinSigner, MeetingService, Rules};
 use queue::Queue;
+use rtc::token::SigningKey;
 use rtc::{Owner, Rtc, StartError};
 use signalling::topics::{INSTANCE, RING_DOWN};
 use std::io::ErrorKind;
@@ -27,10 +28,12 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The RTC role.
-pub(super) fn rtc(config: &Config, clock: &Clock, key: &JoinKey) -> Result<Arc<Rtc>> {
-    let public = rtc::token::JoinKey::from_pem(&key.kid, &key.public_pem).context("keys/join.pem cannot be used")?;
-    let public = public.of(Owner::from(MEETINGS));
-    let mut settings = rtc::Config::new(config.media.address, vec![public]);
+pub(super) fn rtc(config: &Config, clock: &Clock, keys: &Keys) -> Result<Arc<Rtc>> {
+    let JoinKey { kid, public_pem, .. } = &keys.join;
+    let meetings = rtc::token::JoinKey::from_pem(kid, public_pem).context("keys/join.pem cannot be used")?;
+    let others = SigningKey::from_pem(&keys.channels.private_pem).context("keys/channels.pem cannot be used")?.public();
+    let keys = vec![meetings.of(Owner::from(MEETINGS)), others.of(Owner::from(INSTANCE))];
+    let mut settings = rtc::Config::new(config.media.address, keys);
     settings.advertised.clone_from(&config.media_advertise);
     settings.shards = config.threads;
     settings.clock = clock.clone();

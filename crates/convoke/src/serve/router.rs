@@ -1,7 +1,7 @@
 //! The HTTP router of the process: what each part brings, mounted together.
 
 use super::Keys;
-use super::channel_status;
+use super::channel_api::{self, ChannelRoutes, TokenSigner};
 use super::channels::MEETINGS;
 use super::endpoints::Endpoints;
 use super::meetings::MeetingDesk;
@@ -17,6 +17,7 @@ use catalog::Catalog;
 use clock::Clock;
 use queue::Engine;
 use rtc::{Owner, Rtc};
+use signalling::topics::INSTANCE;
 use std::sync::Arc;
 
 /// The parts of the server that its HTTP router is made of.
@@ -34,6 +35,7 @@ pub(super) struct HttpParts<'a> {
     pub(super) default_group: String,
     pub(super) view: View,
     pub(super) queue: Engine,
+    pub(super) signer: TokenSigner,
     pub(super) refusals: RefusalCounts,
 }
 
@@ -46,14 +48,18 @@ impl HttpParts<'_> {
         let clock = self.clock.clone();
         let is_over: IsOver = Arc::new(move |at_ms| clock.times().is_over(at_ms));
         let gate = Gate::new(api_keys, Arc::clone(&self.catalog), Arc::clone(&is_over));
-        let channel_status =
-            channel_status::ChannelStatus { channels: self.rtc.channels(Owner::from(MEETINGS)), gate: gate.clone() };
+        let channels = ChannelRoutes {
+            channels: self.rtc.channels(Owner::from(INSTANCE)),
+            meetings: self.rtc.channels(Owner::from(MEETINGS)),
+            gate: gate.clone(),
+            signer: self.signer.clone(),
+        };
         let pages = Pages::new(&self.endpoints.origins());
         let router = Router::new()
             .merge(mqtt_route(adopt))
             .merge(self.health.router())
             .merge(self.rtc.http_router())
-            .merge(counted(channel_status::router(channel_status), self.refusals.clone(), self.now()))
+            .merge(counted(channel_api::router(channels), self.refusals.clone(), self.now()))
             .merge(accounts::http::router(self.api_state(gate, is_over)));
         pages.mount(router)
     }

@@ -2,10 +2,11 @@
 
 use crate::ids::{ChannelId, ParticipationId, UserName};
 use crate::join::Source;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelDescription {
     pub channel: ChannelId,
     /// The revision of the wish that counts.
@@ -23,7 +24,7 @@ impl ChannelDescription {
 }
 
 /// One participation with its connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Participant {
     pub participation: ParticipationId,
     /// The number of its connection, as events have it.
@@ -41,7 +42,7 @@ pub struct Participant {
 }
 
 /// Packets of one source. `received` = packets that were offered to the others + all the `dropped_…`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceTraffic {
     pub source: Source,
     /// Authenticated packets that arrived.

@@ -3,11 +3,12 @@
 use crate::ids::{ParticipationId, UserName};
 use crate::join::Rights;
 use crate::sources::Sources;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The whole wish for one channel.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DesiredChannel {
     /// Who may be in it, connected or not. Empty: it is open, and nobody may join yet.
@@ -16,7 +17,7 @@ pub struct DesiredChannel {
 }
 
 /// What one participation may do. Its `user` and `client` never change: another client is another participation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DesiredParticipation {
     pub user: UserName,
@@ -30,7 +31,7 @@ pub struct DesiredParticipation {
     pub muted: Sources,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Admission {
     /// It may connect, and nothing is forwarded to or from it (a callee before its accept).
@@ -39,7 +40,7 @@ pub enum Admission {
 }
 
 /// Where a channel is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Placement {
     /// The name of the RTC node.
     pub node: String,

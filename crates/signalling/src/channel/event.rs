@@ -3,10 +3,11 @@
 use crate::channel::ChannelDescription;
 use crate::ids::{ChannelId, ParticipationId};
 use crate::join::Source;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where an owner has read its events to. The next question goes on behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct EventCursor {
     /// The run of the RTC server, as in [`Placement`](crate::channel::Placement).
     pub epoch: u64,
@@ -14,7 +15,7 @@ pub struct EventCursor {
 }
 
 /// The answer of `events(after)`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelEvents {
     /// The `after` of the next question.
     pub cursor: EventCursor,
@@ -27,7 +28,7 @@ pub struct ChannelEvents {
     pub events: Vec<ChannelEvent>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelEvent {
     /// Rises with each event of one owner and epoch.
     pub sequence: u64,
@@ -43,7 +44,7 @@ pub struct ChannelEvent {
 }
 
 /// Of `Quality` and `Speaker` only the newest of a participation is kept, of the others all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ChannelEventKind {
     /// ICE and DTLS are done; `cipher` is the negotiated SRTP profile. Comes again, without a `Left` between, when the
@@ -80,7 +81,7 @@ impl ChannelEventKind {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftReason {
     /// The terminal closed the connection.
