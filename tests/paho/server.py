@@ -35,6 +35,8 @@ class Server:
         self.process, self.was_ready = None, False
         # Further keys of the configuration.
         self.settings = {}
+        # Further options of the command.
+        self.options = []
         self._choose_ports()
 
     def _choose_ports(self):
@@ -60,6 +62,7 @@ class Server:
             command += ["--set", f"{key}=127.0.0.1:0"]
         for key, held in zip(LISTENERS, self.held):
             command += ["--set", f"{key}=127.0.0.1:{held.getsockname()[1]}"]
+        command += self.options
         for key, value in self.settings.items():
             command += ["--set", f"{key}={value}"]
         with open(os.path.join(self.folder.name, "server.log"), "a") as log:
