@@ -24,7 +24,7 @@ LIBRARIES = os.path.join(ROOT, "build", "java")
 class Calls:
     """A server whose own service is off, and the service that `command` starts, of what `build` has put into a folder."""
 
-    ROUNDS = int(os.environ.get("CONVOKE_SERVICE_KILL_ROUNDS", 2))
+    ROUNDS = int(os.environ.get("CONVOKE_SERVICE_KILL_ROUNDS", 1))
 
     @classmethod
     def setUpClass(cls):

@@ -1,22 +1,33 @@
 """The management service of the examples runs the calls of a server whose own is off, with real terminals."""
 
+import contextlib
 import json
 import os
 import queue
 import random
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 import uuid
 
+# Where the client writes its log, whatever it is told.
+LOGS = tempfile.TemporaryDirectory(prefix="convoke-service-")
+os.environ["HOME"] = LOGS.name
+
 import paho.mqtt.client as paho
+from rocketmq import ClientConfiguration, Credentials, Message, Producer
 
 from server import ROOT, Server
 from terminal import Terminal
 
 WAIT_S = 30
 SERVICE = os.path.join(ROOT, "examples", "management-service", "python", "service.py")
+sys.path.insert(0, os.path.dirname(SERVICE))
+
+import meetings
 class Case(unittest.TestCase):
     def setUp(self):
         self.server = Server()
@@ -28,6 +39,10 @@ class Case(unittest.TestCase):
         self.environment = os.environ | {"KEY_ID": key["key_id"], "SECRET": key["secret"]}
         self.run_service()
         self.addCleanup(lambda: self.kill_service())
+
+    def tearDown(self):
+        if self._outcome.result.failures or self._outcome.result.errors:
+            print(self.service_log()[-5_000:])
 
     def run_service(self):
         data = os.path.join(self.server.folder.name, "meetings.sqlite")
@@ -73,6 +88,9 @@ class Calls(Case):
 
 class Hostile(Case):
     def test_requests_that_nobody_understands_are_refused_and_hold_nobody_up(self):
+        alice, bob = Terminal(self, "alice"), Terminal(self, "bob")
+        for terminal in (alice, bob):
+            terminal.find("synchronised")
         device = self.server.register("mallory", "phone")
         answers, link = queue.Queue(), paho.Client(paho.CallbackAPIVersion.VERSION2, device["client_id"], clean_session=False)
         link.username_pw_set(device["username"], device["password"])
@@ -97,13 +115,42 @@ class Hostile(Case):
         fields = ("user", "track", "invitation", "reason", "callee", "callees", "meeting")
         kinds = ("mute", "block", "kick", "accept", "reject", "cancel", "invite", "seen", "state")
         asked += [ask(kind, **{name: value}) for kind in kinds for name in fields for value in wrong]
-        alice, bob = Terminal(self, "alice"), Terminal(self, "bob")
-        for terminal in (alice, bob):
-            terminal.find("synchronised")
+        self.say_nonsense_about_devices()
         alice.do("call", user="bob")
         bob.find("ring", **{"from": "alice"})
         said = {answers.get(timeout=WAIT_S)["in_reply_to"] for _ in range(len(asked) // 2)}
         self.assertLessEqual(said, set(asked))
+
+
+    def say_nonsense_about_devices(self):
+        credentials = Credentials(self.environment["KEY_ID"], self.environment["SECRET"])
+        producer = Producer(ClientConfiguration(f"127.0.0.1:{self.server.queue}", credentials), ("GID_dev_MQTT",))
+        producer.startup()
+        self.addCleanup(producer.shutdown)
+        for body in (b"nonsense", b"[]", b"{}", b'{"clientId":7,"eventType":null}'):
+            message = Message()
+            message.topic, message.body = "GID_dev_MQTT", body
+            producer.send(message)
+
+
+class Machine(unittest.TestCase):
+    def test_a_call_whose_two_members_go_at_the_same_time_ends_once(self):
+        alice = {"user": "alice", "name": "Alice", "client": "a", "request": "1"}
+        callee = {"user": "bob", "name": "Bob", "busy": False, "devices": ["b"], "online": True}
+        asked = {"id": "m", "media": "video", "title": None, "callees": [callee]}
+        meeting = meetings.create(asked, 0, alice).finish()
+        answer = meetings.Decision(meeting, 0, {"user": "bob", "name": "Bob", "client": "b", "request": "2"})
+        answer.accept(meetings.ring_of(meeting, "bob"))
+        answer.finish()
+        gone = meetings.Decision(meeting, 1)
+        for client in ("a", "b"):
+            gone.line(client, False, False)
+        gone.finish()
+        over = meetings.Decision(meeting, meetings.due_ms(meeting))
+        over.time()
+        self.assertEqual(over.finish()["end"]["reason"], "left")
+        self.assertIsNone(meetings.wish(meeting))
+        self.assertEqual(sorted(send["client"] for send in over.sends), ["a", "b"])
 
 
 class Kills(Case):
@@ -191,10 +238,18 @@ class Kills(Case):
         self.alice.find("admitted")
         self.ask(self.alice, "cancel")
         self.alice.find("ended", reason="cancelled")
+        self.until_sent()
         before = len(self.carol.seen)
         self.carol.start()
         self.carol.find("missed", **{"from": "alice"})
         self.assertFalse([event for event in self.carol.seen[before:] if event["event"] == "ring"], "a ring of a call that is over")
+
+    def until_sent(self):
+        """What was decided is on its way, and has had a moment to get into the inboxes: each topic has a way of its own."""
+        with contextlib.closing(sqlite3.connect(os.path.join(self.server.folder.name, "meetings.sqlite"))) as store:
+            while store.execute("SELECT 1 FROM outbox").fetchone():
+                time.sleep(0.05)
+        time.sleep(1)
 
     def check_rings(self):
         for terminal in self.all:

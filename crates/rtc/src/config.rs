@@ -65,6 +65,10 @@ impl Config {
 pub struct Limits {
     /// Open channels per shard; the next one is refused with [`ChannelError::Limit`](crate::ChannelError::Limit).
     pub channels: usize,
+    /// The same of one owner, so that none takes the room of all others.
+    pub channels_per_owner: usize,
+    /// Participations of all wishes of one owner, per shard.
+    pub participations_per_owner: usize,
     /// Connected or connecting peers per channel; the next join is refused with `channel_full`.
     pub peers_per_channel: usize,
     /// Participations that a wish may have, joined or not.
@@ -93,6 +97,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             channels: 10_000,
+            channels_per_owner: 8_000,
+            participations_per_owner: 200_000,
             peers_per_channel: 100,
             participations_per_channel: 2_000,
             ended_channels: 20_000,

@@ -1,7 +1,7 @@
 //! The RTC server as one value: its start (sockets, shards, join endpoint), the handles to it, and its end.
 
 use crate::api::{ChannelApi, Node};
-use crate::channel::{BookConfig, ChannelConfig};
+use crate::channel::{BookConfig, ChannelConfig, OwnerLimits};
 use crate::config::{Config, StartError};
 use crate::feed::{FeedConfig, Feeds};
 use crate::join_endpoint::{self, JoinEndpoint};
@@ -165,6 +165,10 @@ fn book_config(config: &Config) -> BookConfig {
     BookConfig {
         channel,
         channels_max: config.limits.channels,
+        owner: OwnerLimits {
+            channels: config.limits.channels_per_owner,
+            participations: config.limits.participations_per_owner,
+        },
         ended_max: config.limits.ended_channels,
         ended_kept: config.token_life_max + Duration::from_secs(token::AHEAD_MAX_S),
         early_kept: config.lease,

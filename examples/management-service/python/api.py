@@ -36,7 +36,8 @@ class Api:
         except (OSError, http.client.HTTPException) as error:
             self.local.connection = None
             raise Unavailable(f"{method} {path}: {error!r}") from error
-        if status >= 500 or status == 429:
+        # A key that may do nothing now may be mended, and a server that is full have room again.
+        if status >= 500 or status in (401, 403, 409, 429):
             raise Unavailable(f"{method} {path}: {status}")
         answer = json.loads(content or b"null")
         if status >= 400:
@@ -67,6 +68,15 @@ class Api:
 
     def users(self):
         return self.request("GET", "/users?limit=200")["items"]
+
+    def online_users(self):
+        """All who have a device that is connected now."""
+        found, query = set(), "limit=200"
+        while query:
+            part = self.request("GET", f"/devices?{query}")
+            found |= {device["user"] for device in part["items"] if device["online"]}
+            query = part.get("next") and f"limit=200&after={urllib.parse.quote(part['next'], safe='')}"
+        return found
 
     def devices(self, user):
         """Of a user who is there."""

@@ -87,7 +87,7 @@ def wish(meeting):
     for member in meeting["members"]:
         blocked = meeting["blocked"].get(member["user"], {})
         send = [track for track in ("audio", "video") if not blocked.get(track)]
-        muted = [{"audio": "microphone", "video": "camera"}[track] for track in member["muted"]]
+        muted = list(member["muted"])
         wished[member["participation"]] = of(member, member["user"], "admitted", send, muted)
     for ring in open_rings(meeting):
         for device in ring["devices"]:
@@ -257,14 +257,16 @@ class Decision:
 
     # Events
 
-    def media(self, participation, kind, connection):
-        """`joined`, `lost`, `back` or `left`, as the RTC server reports it. Of an older connection it says nothing."""
+    def media(self, participation, kind, connection, anew=False):
+        """`joined`, `lost`, `back` or `left`, as the RTC server reports it. Of an older connection it says nothing, unless the
+        server has started again, and counts its connections `anew`."""
         for member in self.meeting["members"]:
-            if member["participation"] == participation and connection >= member["connection"]:
+            if member["participation"] == participation and (connection >= member["connection"] or anew):
                 gone = "lost" if kind == "lost" or member["media"] == "lost" else "absent"
                 media = "there" if kind in ("joined", "back") else gone
+                member["connection"] = connection
                 if media != member["media"]:
-                    member.update(media=media, media_ms=self.now, connection=connection)
+                    member.update(media=media, media_ms=self.now)
 
     def line(self, client, online, goodbye):
         """A device came or went, as the broker reports it."""
@@ -278,6 +280,8 @@ class Decision:
                 self.end_ring(ring, "no_answer")
         self.end_if_too_few("no_answer")
         for member in [one for one in self.meeting["members"] if (gone_ms(one) or self.now + 1) <= self.now]:
+            if self.meeting["end"]:
+                return
             alone = len(self.meeting["members"]) == 1 and open_rings(self.meeting)
             self.depart(member, "caller_gone" if alone else "left", "caller_gone")
 

@@ -18,6 +18,7 @@ import queue
 import sqlite3
 import threading
 import time
+import unicodedata
 import uuid
 
 from rocketmq import ClientConfiguration, Credentials, FilterExpression, Message, Producer, SimpleConsumer
@@ -29,8 +30,14 @@ from store import Store
 
 log = logging.getLogger("meetings")
 REQUESTS = "meeting-up"
+READS = ("state", "contacts", "history", "seen")
+DIRECTIONS = "".join(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
 # A call that comes later is none that anybody waits for.
 CREATE_MS = 30_000
+# So long the answer to `contacts` may be old, so that many who ask cost no more than one.
+ONLINE_KEPT_MS = 2_000
+# Rings in one answer to `state`, which has to fit into a message.
+RINGS_SHOWN_MAX = 20
 # What this service had in its hands when it was killed comes again after INVISIBLE_S.
 INVISIBLE_S, POLL_S, FEED_WAIT_S, RETRY_S = 10, 10, 20, 0.3
 # Past it nothing is received until something is decided.
@@ -41,15 +48,31 @@ def now_ms():
     return time.time_ns() // 1_000_000
 
 
+# Fields without which a request says nothing.
+NEEDED = {
+    "create": ("callees", "media"), "invite": ("callees",), "ringing": ("invitation",), "accept": ("invitation",),
+    "reject": ("invitation", "reason"), "seen": ("invitation",), "mute": ("track",), "unmute": ("track",),
+    "block": ("user", "track"), "unblock": ("user", "track"), "ask_unmute": ("user", "track"), "kick": ("user",),
+}
+
+
 def check(up):
     """Raises where a field is nothing that can be meant."""
     texts = [up.get(name) for name in ("user", "callee", "invitation", "title", "meeting")]
     lists = up.get("callees", [])
     choices = up.get("track") in (None, "audio", "video"), up.get("reason") in (None, "declined", "busy")
-    if not all(text is None or isinstance(text, str) for text in texts + lists) or not all(choices):
-        raise Refused("invalid", "a field of the request has no value that can be meant")
-    if up.get("meeting"):
+    are_texts = all(text is None or isinstance(text, str) for text in texts + lists) and None not in lists
+    is_whole = all(up.get(name) is not None for name in NEEDED.get(up["type"], ()))
+    if not are_texts or not all(choices) or not is_whole or len(lists) > meetings.CALLEES_MAX:
+        raise Refused("invalid", "a field of the request is missing, or has no value that can be meant")
+    if up["type"] not in READS:
         up["meeting"] = str(uuid.UUID(up["meeting"]))
+
+
+def shown(title):
+    """What people see of a title: no control characters, none that change the direction of others."""
+    kept = [sign for sign in title or "" if unicodedata.category(sign) not in ("Cc", "Cs", "Zl", "Zp")]
+    return "".join(sign for sign in kept if sign not in DIRECTIONS)[:meetings.TITLE_MAX].strip() or None
 
 
 class Decider:
@@ -57,6 +80,8 @@ class Decider:
 
     def __init__(self, store, api, wake):
         self.store, self.api, self.wake = store, api, wake
+        # Who is there, as asked a moment ago.
+        self.known, self.online, self.online_ms = [], set(), 0
 
     def request(self, message):
         """A request of a terminal. The broker's stamps say who has sent it; what the body says of that is never believed."""
@@ -76,7 +101,7 @@ class Decider:
             actor["name"] = found["name"]
             check(up)
             arrived_ms = int(message.properties.get("convokeArrivedMs") or 0)
-            if kind in ("state", "contacts", "history", "seen"):
+            if kind in READS:
                 getattr(self, kind)(up, actor)
             elif up["expires_at_ms"] < now_ms() or kind == "create" and now_ms() - arrived_ms > CREATE_MS:
                 raise Refused("expired", "the request came after its time: ask for your state")
@@ -132,8 +157,8 @@ class Decider:
                 decision = Decision(other, now_ms(), actor)
                 decision.accept(ring)
                 return self.commit(decision, spent=up["meeting"])
-        title = (up.get("title") or "")[:meetings.TITLE_MAX] or None
-        asked = {"id": up["meeting"], "media": up["media"], "title": title, "callees": self.callees(names)}
+        title, callees = shown(up.get("title")), self.callees(names)
+        asked = {"id": up["meeting"], "media": up["media"], "title": title, "callees": callees}
         self.commit(meetings.create(asked, now_ms(), actor))
 
     def callees(self, names):
@@ -183,7 +208,8 @@ class Decider:
     def state(self, up, actor):
         """All that stands for this user on this device. A device that an open ring does not know is entered into it."""
         user, client, rings = actor["user"], actor["client"], []
-        for meeting in map(self.store.meeting, self.store.involved(user, "rung")):
+        rung = self.store.involved(user, "rung")
+        for meeting in map(self.store.meeting, rung[:RINGS_SHOWN_MAX]):
             ring = ring_of(meeting, user)
             if all(device["client"] != client for device in ring["devices"]):
                 decision = Decision(meeting, now_ms())
@@ -192,7 +218,7 @@ class Decider:
             device = next(device for device in ring["devices"] if device["client"] == client)
             rings.append(meetings.invitation(meeting, ring, device))
         body = {"user": user, "name": actor["name"], "rings": rings}
-        body["outcomes"] = self.store.missed(user)
+        body |= {"outcomes": self.store.missed(user), "rings_left_out": len(rung) > RINGS_SHOWN_MAX}
         for meeting in map(self.store.meeting, self.store.involved(user, "in")[:1]):
             member = member_of(meeting, user)
             here = {"join": meetings.join(meeting, user, member)} if member["client"] == client else {}
@@ -202,10 +228,12 @@ class Decider:
 
     def contacts(self, up, actor):
         """Asked once; what changes later is not told here."""
+        if now_ms() - self.online_ms > ONLINE_KEPT_MS:
+            self.online, self.known, self.online_ms = self.api.online_users(), self.api.users(), now_ms()
         users = []
-        for user in self.api.users():
-            online = any(device["online"] for device in self.api.devices(user["user"]))
-            presence = "in_call" if self.store.involved(user["user"], "in") else "online" if online else "offline"
+        for user in self.known:
+            online = "online" if user["user"] in self.online else "offline"
+            presence = "in_call" if self.store.involved(user["user"], "in") else online
             users.append({"user": user["user"], "name": user["name"], "presence": presence})
         self.reply(actor, "contacts", {"users": [user for user in users if user["user"] != actor["user"]]})
 
@@ -232,11 +260,14 @@ class Decider:
         """A device came or went. What has a sender was published by somebody: the broker's own events have none."""
         if message.properties.get("clientId"):
             return
-        event = json.loads(message.body)
-        client = event["clientId"]
+        try:
+            event = json.loads(message.body)
+            client, kind = event["clientId"], event["eventType"]
+        except (ValueError, KeyError, TypeError):
+            return log.warning("who came or went cannot be read")
         for meeting in self.living():
             if any(member["client"] == client for member in meeting["members"]):
-                online, goodbye = self.api.is_online(client), event["eventType"] == "disconnect"
+                online, goodbye = self.api.is_online(client), kind == "disconnect"
                 self.event(meeting, lambda decision: decision.line(client, online, goodbye))
 
     def media(self, answer):
@@ -245,13 +276,14 @@ class Decider:
             all_there = [one for channel in answer["snapshot"] for one in channel["participants"] if one["connected"]]
             there = {one["participation"]: one["connection"] for one in all_there}
             for meeting in self.living():
-                for member in meeting["members"]:
-                    member["connection"] = 0
                 known = [member["participation"] for member in meeting["members"]]
                 self.event(meeting, lambda decision: [
-                    decision.media(one, "back" if one in there else "left", there.get(one, 0)) for one in known
+                    decision.media(one, "back" if one in there else "left", there.get(one, 0), anew=True) for one in known
                 ])
+            # All that live are put again, and those end that are still there though they are over.
             self.store.db.execute("UPDATE meetings SET put_rev = -1 WHERE ended_ms IS NULL")
+            open_channels = [(channel["channel"],) for channel in answer["snapshot"]]
+            self.store.db.executemany("UPDATE meetings SET put_rev = -1 WHERE id = ?", open_channels)
         for event in answer["events"]:
             meeting = self.store.meeting(event["channel"])
             if meeting and not meeting["end"] and event["type"] in ("joined", "lost", "back", "left"):
@@ -264,7 +296,11 @@ class Decider:
 
     def time(self, _):
         for meeting in self.store.all("SELECT id FROM meetings WHERE due_ms <= ?", now_ms()):
-            self.event(self.store.meeting(meeting), lambda decision: decision.time())
+            try:
+                self.event(self.store.meeting(meeting), lambda decision: decision.time())
+            except (KeyError, TypeError, ValueError):  # A defect, which is that meeting's alone.
+                log.exception("what is due in %s is not decided; again in a minute", meeting)
+                self.store.db.execute("UPDATE meetings SET due_ms = ? WHERE id = ?", (now_ms() + 60_000, meeting))
 
     def living(self):
         return [json.loads(document) for document in self.store.all("SELECT document FROM meetings WHERE ended_ms IS NULL")]
@@ -288,7 +324,10 @@ class Courier:
             signal = json.loads(text)
             if signal["expires_at_ms"] > now_ms():
                 self.put_channels()
-                self.producer.send(self.message(signal))
+                try:
+                    self.producer.send(self.message(signal))
+                except Failed as refusal:
+                    log.error("a signal to %s cannot be sent: %s", signal["client"], refusal)
             self.store.db.execute("DELETE FROM outbox WHERE number = ?", (number,))
         return self.store.one("SELECT 1 FROM outbox")
 
@@ -297,8 +336,8 @@ class Courier:
             meeting = json.loads(document)
             try:
                 self.api.put(meeting["id"], meeting["rev"], meetings.wish(meeting))
-            except Failed as refusal:
-                log.warning("the channel of %s is not put: %s", meeting["id"], refusal)
+            except (Failed, KeyError, TypeError) as error:  # Nothing that another try would mend.
+                log.error("the channel of %s is not put: %r", meeting["id"], error)
             self.store.db.execute("UPDATE meetings SET put_rev = ? WHERE id = ?", (meeting["rev"], meeting["id"]))
 
     def message(self, signal):
@@ -349,8 +388,8 @@ class Service:
         print("The management service is ready.", flush=True)
         while True:
             kind, what, done = self.next_work()
-            until_done(lambda: getattr(decider, kind)(what))
-            until_done(lambda: decider.time(None))
+            until_decided(lambda: getattr(decider, kind)(what))
+            until_decided(lambda: decider.time(None))
             try:
                 done()
             except Exception as error:  # It comes again, and is recognised. The client has a dozen kinds of its own.
@@ -391,6 +430,18 @@ class Service:
             self.wake.clear()
             if not until_done(courier.carry):
                 self.wake.wait(1)
+
+
+def until_decided(act):
+    """Waits for the server and for the disk. What else fails is a defect, which holds up nothing but itself."""
+    while True:
+        try:
+            return act()
+        except (Unavailable, sqlite3.OperationalError) as error:
+            log.warning("nothing can be decided: %s; again", error)
+        except Exception:
+            return log.exception("something was not decided")
+        time.sleep(RETRY_S)
 
 
 def until_done(act):

@@ -85,7 +85,7 @@ fn a_token_that_is_not_right_opens_no_channel() {
         ("an expired one", token.with("exp", json!(now_s - 1)), 401, "token_expired"),
         ("one of another instance", token.with("iss", json!("other")), 403, "token_foreign"),
         ("one for another purpose", token.with("aud", json!("api")), 403, "token_foreign"),
-        ("one for an unknown channel", token.with("channel", json!("nowhere")), 410, "channel_closed"),
+        ("one for a channel that nobody has put yet", token.with("channel", json!("nowhere")), 503, "retry"),
     ];
     let wrong = || {
         for (name, token, status, code) in &table {

@@ -195,7 +195,7 @@ pub(super) async fn invite_to_meeting(
     Acting { api, holder, meeting, expected }.act(MeetingAct::Invite { users }).await
 }
 
-/// Mutes the track of a member, until that person unmutes. A shared screen goes on when video is muted; block that.
+/// Mutes the track of a member, until that person unmutes: of video the camera and the shared screen.
 #[utoipa::path(
     post, path = "/api/v1/meetings/{meeting}/mute", tag = "meetings", security(("api_key" = ["meetings"])),
     params(("meeting" = String, Path), IfMatch), request_body = TrackRequest,

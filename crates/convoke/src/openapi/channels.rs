@@ -71,7 +71,7 @@ fn schema<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Value {
 }
 
 fn channel_name() -> Value {
-    json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" })
+    json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" })
 }
 
 fn events_query() -> [Value; 3] {

@@ -33,7 +33,7 @@ pub(crate) enum Verb {
         #[arg(required = true, num_args = 1..=50, value_name = "USER")]
         users: Vec<String>,
     },
-    /// Mute a member; the person may unmute. With --video a shared screen goes on: see block.
+    /// Mute a member; the person may unmute. --video is all that can be seen, a shared screen too.
     Mute(Member),
     /// Ask a member who is muted to unmute: nobody's microphone is opened from outside.
     Unmute(Member),

@@ -15,11 +15,27 @@ use std::time::{Duration, Instant};
 pub(crate) struct BookConfig {
     pub(crate) channel: ChannelConfig,
     pub(crate) channels_max: usize,
+    pub(crate) owner: OwnerLimits,
     pub(crate) ended_max: usize,
     /// How long an end is kept.
     pub(crate) ended_kept: Duration,
     /// How long a channel stays open that its owner has not followed by a first commit.
     pub(crate) early_kept: Duration,
+}
+
+/// What one owner may have open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnerLimits {
+    pub(crate) channels: usize,
+    /// In all of its wishes.
+    pub(crate) participations: usize,
+}
+
+/// What an owner has open.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    channels: usize,
+    participations: usize,
 }
 
 /// What a put has done.
@@ -36,6 +52,7 @@ pub(crate) enum Put {
 pub(crate) struct ChannelBook {
     config: BookConfig,
     open: HashMap<ChannelKey, Channel>,
+    held: HashMap<Owner, Held>,
     ended: HashMap<ChannelKey, End>,
     /// The oldest first. One that was opened again meanwhile is in it, too.
     ends: VecDeque<(ChannelKey, End)>,
@@ -49,7 +66,7 @@ struct End {
 
 impl ChannelBook {
     pub(crate) fn new(config: BookConfig) -> Self {
-        Self { config, open: HashMap::new(), ended: HashMap::new(), ends: VecDeque::new() }
+        Self { config, open: HashMap::new(), held: HashMap::new(), ended: HashMap::new(), ends: VecDeque::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,6 +106,10 @@ impl ChannelBook {
         let Some(desired) = desired else { return Ok(self.end(key, rev, now)) };
         self.check_room(key, &desired)?;
         self.ended.remove(key);
+        self.let_go(key);
+        let held = self.held.entry(key.owner.clone()).or_default();
+        held.channels += 1;
+        held.participations += desired.participations.len();
         let mut opened = false;
         let channel = self.open.entry(key.clone()).or_insert_with(|| {
             opened = true;
@@ -114,11 +135,36 @@ impl ChannelBook {
         if desired.participations.len() > max {
             return Err(ChannelError::Limit(format!("{max} participations in one channel")));
         }
-        let max = self.config.channels_max;
-        if self.open.len() >= max && !self.open.contains_key(key) {
+        let (max, present) = (self.config.channels_max, self.open.get(key));
+        if self.open.len() >= max && present.is_none() {
             return Err(ChannelError::Limit(format!("{max} channels on one media thread")));
         }
+        let OwnerLimits { channels, participations } = self.config.owner;
+        let held = self.held.get(&key.owner).copied().unwrap_or_default();
+        if held.channels >= channels && present.is_none() {
+            return Err(ChannelError::Limit(format!("{channels} channels of one owner on one media thread")));
+        }
+        // Who wishes for less than before is never refused.
+        let before = present.map_or(0, |channel| channel.desired().participations.len());
+        let more = desired.participations.len().saturating_sub(before);
+        if more > 0 && held.participations + more > participations {
+            return Err(ChannelError::Limit(format!(
+                "{participations} participations of one owner on one media thread"
+            )));
+        }
         Ok(())
+    }
+
+    /// What is open under this name counts no more.
+    fn let_go(&mut self, key: &ChannelKey) {
+        let Some(wished) = self.open.get(key).map(|channel| channel.desired().participations.len()) else { return };
+        if let Some(held) = self.held.get_mut(&key.owner) {
+            held.channels = held.channels.saturating_sub(1);
+            held.participations = held.participations.saturating_sub(wished);
+            if held.channels == 0 {
+                self.held.remove(&key.owner);
+            }
+        }
     }
 
     fn end(&mut self, key: &ChannelKey, rev: u64, now: Instant) -> Put {
@@ -128,6 +174,7 @@ impl ChannelBook {
         while self.ends.len() > self.config.ended_max {
             self.forget_oldest_end();
         }
+        self.let_go(key);
         let mut channel = self.open.remove(key);
         if let Some(channel) = &mut channel {
             channel.close();
@@ -158,10 +205,15 @@ impl ChannelBook {
         while self.ends.front().is_some_and(|(_, end)| is_old(end.at, self.config.ended_kept)) {
             self.forget_oldest_end();
         }
-        let before = self.open.len();
         let early = |channel: &Channel| channel.rev() == 0 && is_old(channel.opened_at(), self.config.early_kept);
-        self.open.retain(|key, channel| !channel.is_empty() || !(early(channel) || is_lapsed(&key.owner)));
-        before - self.open.len()
+        let unwanted =
+            |(key, channel): &(&ChannelKey, &Channel)| channel.is_empty() && (early(channel) || is_lapsed(&key.owner));
+        let closed: Vec<ChannelKey> = self.open.iter().filter(unwanted).map(|(key, _)| key.clone()).collect();
+        for key in &closed {
+            self.let_go(key);
+            self.open.remove(key);
+        }
+        closed.len()
     }
 }
 
@@ -184,8 +236,9 @@ mod tests {
             peers_max: 8,
             participations_max: 3,
         };
-        let config = BookConfig { channel, channels_max: 2, ended_max: 3, ended_kept: KEPT, early_kept: EARLY };
-        ChannelBook::new(config)
+        let owner = OwnerLimits { channels: 2, participations: 5 };
+        let (channels_max, ended_max) = (3, 3);
+        ChannelBook::new(BookConfig { channel, channels_max, owner, ended_max, ended_kept: KEPT, early_kept: EARLY })
     }
 
     fn key(name: &str) -> ChannelKey {
@@ -305,6 +358,17 @@ mod tests {
         assert!(put(&mut book, "a", 2, Some(&["a", "b", "c", "d"]), now).contains("3 participations"));
         assert_eq!(put(&mut book, "a", 1, Some(&["alice"]), now), "same");
         assert_eq!(put(&mut book, "a", 2, Some(&["a", "b", "c"]), now), "applied");
+        assert!(put(&mut book, "b", 2, Some(&["a", "b", "c"]), now).contains("5 participations of one owner"));
+        let other = |name: &str| ChannelKey { owner: Owner::from("other"), ..key(name) };
+        assert!(matches!(book.put(&other("c"), 1, Some(wish(&["a", "b", "c"])), now), Ok(Put::Opened)));
+        assert!(book.put(&other("d"), 1, Some(wish(&[])), now).is_err(), "there is room for three in all");
+        // What has ended takes no room.
+        assert_eq!(put(&mut book, "a", 3, None, now), "ended");
+        assert_eq!(put(&mut book, "b", 2, Some(&["a", "b", "c"]), now), "applied");
+        assert_eq!(put(&mut book, "e", 1, Some(&["a", "b"]), now), "opened");
+        assert_eq!(put(&mut book, "e", 2, Some(&["a"]), now), "applied");
+        assert_eq!(book.sweep(now, |_| true), 3);
+        assert!(book.held.is_empty());
     }
 
     #[test]

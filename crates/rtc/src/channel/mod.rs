@@ -20,7 +20,7 @@ mod speech;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use book::{BookConfig, ChannelBook, Put};
+pub(crate) use book::{BookConfig, ChannelBook, OwnerLimits, Put};
 pub(crate) use forward::{ForwardOutcome, ParsedPacket, SlotWrite};
 
 use crate::offer::{MediaKind, MediaPlan, kind_of};

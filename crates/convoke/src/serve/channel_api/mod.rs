@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use signalling::{ChannelDescription, ChannelError, ChannelEvents, ChannelId, DesiredChannel, EventCursor, Placement};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A wish with as many participations as a channel takes has less.
 const BODY_BYTES_MAX: usize = 512 << 10;
@@ -34,6 +34,12 @@ const CHANNEL_CHARS_MAX: usize = 64;
 /// Longest wait of a question for events, and the one where the query names none.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 const WAIT: Duration = Duration::from_secs(20);
+/// Whether who waits may still know is asked anew so often.
+const JUDGED_EVERY: Duration = Duration::from_millis(800);
+/// What a number of JSON holds exactly everywhere.
+const REV_MAX: u64 = (1 << 53) - 1;
+/// Of a user and of a client.
+const NAME_BYTES_MAX: usize = 128;
 
 pub(super) struct ChannelRoutes {
     /// Those of the keys.
@@ -99,6 +105,7 @@ async fn put(
     let channel = named(channel).map_err(IntoResponse::into_response)?;
     let PutRequest { rev, desired } =
         routes.body_of(&caller, request.into_body()).await.map_err(IntoResponse::into_response)?;
+    check_wish(rev, desired.as_ref()).map_err(IntoResponse::into_response)?;
     routes.channels.put(channel, rev, desired).await.map(Json).map_err(refusal)
 }
 
@@ -124,6 +131,7 @@ async fn list(State(routes): State<Arc<ChannelRoutes>>) -> Result<Json<ChannelLi
 
 async fn events(
     State(routes): State<Arc<ChannelRoutes>>,
+    Extension(caller): Extension<Caller>,
     query: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Result<Json<ChannelEvents>, Response> {
     let Query(query) = query.map_err(|rejection| invalid_query(rejection.body_text()).into_response())?;
@@ -138,7 +146,30 @@ async fn events(
     if wait > WAIT_MAX {
         return Err(invalid_query(format!("wait_s must be 0 to {}", WAIT_MAX.as_secs())).into_response());
     }
-    routes.channels.events_within(after, wait).await.map(Json).map_err(refusal)
+    let until = Instant::now() + wait;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let events = routes.channels.events_within(after, left.min(JUDGED_EVERY)).await.map_err(refusal)?;
+        routes.gate.judge_again(&caller).await.map_err(IntoResponse::into_response)?;
+        if events.snapshot.is_some() || !events.events.is_empty() || left <= JUDGED_EVERY {
+            return Ok(Json(events));
+        }
+    }
+}
+
+/// # Errors
+/// Something that no wish can be.
+fn check_wish(rev: u64, desired: Option<&DesiredChannel>) -> Result<(), Problem> {
+    let invalid = |words: String| Err(Problem::new(Code::InvalidBody, words));
+    if rev > REV_MAX {
+        return invalid(format!("rev must be 0 to {REV_MAX}: above it there is none for the end"));
+    }
+    let is_name = |name: &str| (1..=NAME_BYTES_MAX).contains(&name.len());
+    let mut wished = desired.into_iter().flat_map(|desired| desired.participations.values());
+    match wished.find(|one| !is_name(one.user.as_str()) || !is_name(&one.client)) {
+        Some(_) => invalid(format!("user and client of a participation must have 1 to {NAME_BYTES_MAX} bytes")),
+        None => Ok(()),
+    }
 }
 
 async fn token(
@@ -177,10 +208,13 @@ impl ChannelRoutes {
 fn named(channel: Channel) -> Result<ChannelId, Problem> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let name = channel.map(|Path(name)| name).unwrap_or_default();
-    if (1..=CHANNEL_CHARS_MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if begins && name.len() <= CHANNEL_CHARS_MAX && name.bytes().all(is_allowed) {
         return Ok(ChannelId(name));
     }
-    let words = format!("a channel has a name of 1 to {CHANNEL_CHARS_MAX} letters, digits, -, _ or .; best a UUID");
+    let words = format!(
+        "a channel has a name of 1 to {CHANNEL_CHARS_MAX} letters, digits, -, _ or ., and begins with a letter or digit"
+    );
     Err(Problem::blank(StatusCode::BAD_REQUEST, "invalid_channel", words))
 }
 

@@ -1,5 +1,6 @@
 //! Join tokens for the participations of a service's own channels.
 
+use super::NAME_BYTES_MAX;
 use crate::keys::JoinKey;
 use anyhow::{Context, Result};
 use axum::http::StatusCode;
@@ -14,7 +15,6 @@ use uuid::Uuid;
 
 const VALID_S: u64 = 600;
 const VALID_S_MAX: u64 = 3_600;
-const NAME_CHARS_MAX: usize = 128;
 
 /// Who is to be let in.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -22,9 +22,9 @@ const NAME_CHARS_MAX: usize = 128;
 pub(crate) struct TokenRequest {
     /// As in the wish for the channel.
     participation: ParticipationId,
-    /// As in the wish: 1 to 128 characters.
+    /// As in the wish: 1 to 128 bytes.
     user: UserName,
-    /// As in the wish: 1 to 128 characters. A join replaces the same client's older participation.
+    /// As in the wish: 1 to 128 bytes. A join replaces the same client's older participation.
     client: String,
     /// The revision from which on the wish has this participation: before it is put, a join waits for it. 0 without it.
     #[serde(default)]
@@ -65,9 +65,9 @@ impl TokenSigner {
         if !(1..=VALID_S_MAX).contains(&valid_s) {
             return Err(invalid(format!("valid_s must be 1 to {VALID_S_MAX}")));
         }
-        let is_name = |name: &str| (1..=NAME_CHARS_MAX).contains(&name.len());
+        let is_name = |name: &str| (1..=NAME_BYTES_MAX).contains(&name.len());
         if !is_name(user.as_str()) || !is_name(&client) {
-            return Err(invalid(format!("user and client must have 1 to {NAME_CHARS_MAX} characters")));
+            return Err(invalid(format!("user and client must have 1 to {NAME_BYTES_MAX} bytes")));
         }
         let iat = self.clock.now_ms() / 1_000;
         let claims = JoinClaims {
