@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod channels_contract;
+mod channels_over_http;
 mod clock_steps;
 mod data_directories;
 mod dependency_rule;

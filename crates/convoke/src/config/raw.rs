@@ -34,6 +34,8 @@ pub struct Test {
     pub segment_bytes: u64,
     /// Below so many bytes the log keeps all its segments; 0: as ever.
     pub reclaim_above_bytes: u64,
+    /// How long channels stay open whose owner asks for no events; 0: as ever.
+    pub channel_lease_s: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

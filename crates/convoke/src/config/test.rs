@@ -1,6 +1,7 @@
-//! What builds for tests alone can be told: seeded bugs by name, and a log that is gone through within a test.
+//! What builds for tests alone can be told: seeded bugs by name, and a log and a lease that are gone through within a test.
 
 use super::Raw;
+use std::time::Duration;
 
 /// Nothing but defaults where the program was built without `faults`.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,8 @@ pub struct Test {
     pub segment_bytes: Option<u64>,
     /// Below so many bytes the log keeps all its segments.
     pub reclaim_above_bytes: Option<u64>,
+    /// How long channels stay open whose owner asks for no events.
+    pub channel_lease: Option<Duration>,
 }
 
 /// A seeded bug of a start: what the log says, and the program does not know any more.
@@ -58,12 +61,12 @@ impl Test {
     /// # Errors
     /// No bug has this name.
     pub(super) fn check(raw: &Raw) -> Result<Self, String> {
-        use std::time::Duration;
         const DELAY: Duration = Duration::from_millis(100);
-        let given = |bytes: u64| (bytes > 0).then_some(bytes);
+        let given = |number: u64| (number > 0).then_some(number);
         let mut test = Self {
             segment_bytes: given(raw.test.segment_bytes),
             reclaim_above_bytes: given(raw.test.reclaim_above_bytes),
+            channel_lease: given(raw.test.channel_lease_s).map(Duration::from_secs),
             ..Self::default()
         };
         match raw.test.fault.as_str() {

@@ -39,6 +39,7 @@ pub(super) fn rtc(config: &Config, clock: &Clock, keys: &Keys) -> Result<Arc<Rtc
     settings.clock = clock.clone();
     settings.app = INSTANCE.to_owned();
     settings.lost_after = config.media_lost_after;
+    settings.lease = config.test.channel_lease.unwrap_or(settings.lease);
     settings.gone_after = config.times.gone;
     settings.limits = rtc::Limits::for_meetings_of(config.members_max);
     let start = |media_addr| Rtc::start(rtc::Config { media_addr, ..settings.clone() });
