@@ -69,7 +69,10 @@ impl Server {
         self.http.abort();
         let _ = self.http.await;
         drop(self.rtc);
-        Self::start(pem, media, join_addr).await
+        let server = Self::start(pem, media, join_addr).await;
+        // Both had been admitted, and the service puts again what its record says.
+        server.put(2, Admission::Admitted, Sources::NONE).await;
+        server
     }
 
     fn join(&self, user: &str, participation: ParticipationId) -> JoinParameters {
