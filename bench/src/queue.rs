@@ -17,9 +17,10 @@ use rocketmq_proto::{
     SendMessageRequest, Status, SystemProperties,
 };
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 use tonic::Request;
 use tonic::body::Body;
 
@@ -159,12 +160,10 @@ impl Queue {
             }
             anyhow::Ok(latencies)
         });
-        let (mut due, mut sending) = (interval(Duration::from_millis(1_000 / PER_SECOND)), JoinSet::new());
-        due.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        for number in 0..count {
-            let at = due.tick().await.into_std().saturating_duration_since(began).as_nanos() as u64;
-            let mut queue = self.clone();
-            sending.spawn(async move { queue.send(format!("due-{number}"), at.to_le_bytes().to_vec()).await });
+        let (mut due, mut sending) = (due_times(began, count), JoinSet::new());
+        while let Some(at) = due.recv().await {
+            let (mut queue, due_ns) = (self.clone(), at.saturating_duration_since(began).as_nanos() as u64);
+            sending.spawn(async move { queue.send(format!("due-{due_ns}"), due_ns.to_le_bytes().to_vec()).await });
         }
         while let Some(sent) = sending.join_next().await {
             sent??;
@@ -204,6 +203,22 @@ impl Queue {
         }
         Ok(count)
     }
+}
+
+/// Each moment at which a message is due, when it has come. From a thread of its own: timers of the run time are rounded up to
+/// milliseconds.
+fn due_times(began: Instant, count: usize) -> mpsc::UnboundedReceiver<Instant> {
+    let (come, due) = mpsc::unbounded_channel();
+    thread::spawn(move || {
+        for number in 0..count {
+            let at = began + Duration::from_secs_f64(number as f64 / PER_SECOND as f64);
+            thread::sleep(at.saturating_duration_since(Instant::now()));
+            if come.send(at).is_err() {
+                return;
+            }
+        }
+    });
+    due
 }
 
 fn named(name: &str) -> Resource {
