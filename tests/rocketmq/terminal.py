@@ -9,7 +9,8 @@ import time
 
 from server import PROGRAM
 
-PATIENCE_S = 60
+# Longer than a gRPC client waits between two tries to connect, which grows up to two minutes while a server is away.
+PATIENCE_S = 150
 
 
 class Terminal:
