@@ -20,10 +20,10 @@ use tokio::sync::mpsc;
 const APP: &str = "contract";
 /// No case waits for a loss, and a busy machine must not look like one.
 const LOST_AFTER: Duration = Duration::from_secs(20);
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Longer than anything between two questions for events takes.
-const LEASE: Duration = Duration::from_secs(5);
+pub(crate) const LEASE: Duration = Duration::from_secs(5);
 
 /// An RTC server in this process, its join endpoint on a free port, and terminals that join it.
 struct InThisProcess {
@@ -114,6 +114,22 @@ fn claims(ticket: &Ticket) -> Result<JoinClaims> {
     })
 }
 
+/// Joins, and returns when ICE and DTLS are done.
+pub(crate) async fn join(parameters: JoinParameters, setup: Setup) -> Result<MediaConnection, Refused> {
+    let (sink, mut events) = mpsc::unbounded_channel();
+    let connection = MediaConnection::start(parameters, setup, move |event| drop(sink.send(event)));
+    loop {
+        match events.recv().await.expect("a join ends with an event") {
+            MediaEvent::Joined { .. } => return Ok(connection),
+            MediaEvent::Failed(why) => {
+                println!("  refused: {why}");
+                return Err(if why.to_string().contains("503") { Refused::Retry } else { Refused::Gone });
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Rig for InThisProcess {
     type Connection = MediaConnection;
 
@@ -122,19 +138,7 @@ impl Rig for InThisProcess {
     }
 
     async fn join(&self, ticket: Ticket) -> Result<MediaConnection, Refused> {
-        let (sink, mut events) = mpsc::unbounded_channel();
-        let parameters = self.parameters(&ticket).expect("a ticket can be signed");
-        let connection = MediaConnection::start(parameters, self.setup.clone(), move |event| drop(sink.send(event)));
-        loop {
-            match events.recv().await.expect("a join ends with an event") {
-                MediaEvent::Joined { .. } => return Ok(connection),
-                MediaEvent::Failed(why) => {
-                    println!("  refused: {why}");
-                    return Err(if why.to_string().contains("503") { Refused::Retry } else { Refused::Gone });
-                }
-                _ => {}
-            }
-        }
+        join(self.parameters(&ticket).expect("a ticket can be signed"), self.setup.clone()).await
     }
 
     /// A dropped connection closes itself at the server.

@@ -1,5 +1,6 @@
 //! The contract of `meeting::Channels` once more, asked of a whole server over HTTP, as a service asks that is not built in.
 
+use crate::channels_contract::{LEASE, PATIENCE, join};
 use crate::support::program;
 use anyhow::{Context, Result};
 use demo::Stage;
@@ -16,12 +17,9 @@ use signalling::{
 use std::sync::Arc;
 use std::time::Duration;
 use terminal::Clip;
-use terminal::media::connection::{MediaConnection, MediaEvent, Setup};
-use tokio::sync::{Mutex, mpsc};
+use terminal::media::connection::{MediaConnection, Setup};
+use tokio::sync::Mutex;
 
-/// Longer than anything between two questions for events takes.
-const LEASE: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(15);
 /// No case waits for a loss, and a busy machine must not look like one.
 const SETTINGS: [&str; 4] =
     ["meeting.topics=[]", "media.lost_after_ms=20000", "meeting.gone_s=40", "test.channel_lease_s=5"];
@@ -113,18 +111,7 @@ impl Rig for Server {
         let text = |name: &str| grant[name].as_str().expect("it is there").to_owned();
         let endpoints = serde_json::from_value(grant["endpoints"].clone()).expect("a list of addresses");
         let parameters = JoinParameters { endpoints, app: text("app"), token: text("token"), ..ticket.blank() };
-        let (sink, mut events) = mpsc::unbounded_channel();
-        let connection = MediaConnection::start(parameters, self.setup.clone(), move |event| drop(sink.send(event)));
-        loop {
-            match events.recv().await.expect("a join ends with an event") {
-                MediaEvent::Joined { .. } => return Ok(connection),
-                MediaEvent::Failed(why) => {
-                    println!("  refused: {why}");
-                    return Err(if why.to_string().contains("503") { Refused::Retry } else { Refused::Gone });
-                }
-                _ => {}
-            }
-        }
+        join(parameters, self.setup.clone()).await
     }
 
     async fn close(&self, connection: MediaConnection) {

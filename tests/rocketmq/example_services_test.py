@@ -13,7 +13,8 @@ import unittest
 import paho.mqtt.client as paho
 
 from convoke_test import Terminal as Client, request
-from server import ROOT, Server
+from server import ROOT
+from services import ServiceCase
 from terminal import Terminal
 
 EXAMPLES = os.path.join(ROOT, "examples", "management-service")
@@ -22,9 +23,9 @@ LIBRARIES = os.path.join(ROOT, "build", "java")
 
 
 class Calls:
-    """A server whose own service is off, and the service that `command` starts, of what `build` has put into a folder."""
+    """What each does; `command` starts what `build` has put into a folder."""
 
-    ROUNDS = int(os.environ.get("CONVOKE_SERVICE_KILL_ROUNDS", 1))
+    ROUNDS = int(os.environ.get("CONVOKE_SERVICE_KILL_ROUNDS", 2))
 
     @classmethod
     def setUpClass(cls):
@@ -34,34 +35,15 @@ class Calls:
         cls.build(cls.built.name, os.environ | {"HOME": pwd.getpwuid(os.getuid()).pw_dir})
 
     def setUp(self):
-        self.server = Server()
-        self.server.settings = {"queue.groups": '["meetings"]', "meeting.topics": "[]"}
-        self.server.start()
-        self.addCleanup(self.server.stop)
-        with open(os.path.join(self.server.data, "access-key")) as file:
-            key = json.load(file)
-        folder = self.server.folder.name
-        self.environment = os.environ | {
-            "KEY_ID": key["key_id"], "SECRET": key["secret"], "DATA": os.path.join(folder, "meetings.json"), "HOME": folder,
-            "API": f"http://127.0.0.1:{self.server.http}", "QUEUE": f"127.0.0.1:{self.server.queue}",
-        }
-        self.run_service()
-        self.addCleanup(lambda: self.kill_service())
+        super().setUp()
         self.alice, self.bob = Terminal(self, "alice", media=True), Terminal(self, "bob", media=True)
         for terminal in (self.alice, self.bob):
             terminal.find("synchronised")
 
-    def run_service(self):
-        with open(os.path.join(self.server.folder.name, "service.log"), "a") as log:
-            command = self.command(self.built.name)
-            self.service = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True)
-        said = iter(self.service.stdout.readline, "")
-        self.assertIn("The management service is ready.\n", said, "it has ended before it was ready")
-
-    def kill_service(self):
-        self.service.kill()
-        self.service.wait()
-        self.service.stdout.close()
+    def own_environment(self):
+        folder, server = self.server.folder.name, self.server
+        addresses = {"API": f"http://127.0.0.1:{server.http}", "QUEUE": f"127.0.0.1:{server.queue}"}
+        return addresses | {"DATA": os.path.join(folder, "meetings.json"), "HOME": folder}
 
     def ask(self, terminal, what, **fields):
         terminal.do(what, **fields)
@@ -180,18 +162,18 @@ def go():
 
 
 @unittest.skipUnless(go(), "Go is not installed")
-class Go(Calls, unittest.TestCase):
+class Go(Calls, ServiceCase):
     @classmethod
     def build(cls, folder, environment):
         command = [go(), "build", "-o", os.path.join(folder, "service"), "."]
         subprocess.run(command, cwd=os.path.join(EXAMPLES, "go"), env=environment, check=True)
 
-    def command(self, folder):
-        return [os.path.join(folder, "service")]
+    def command(self):
+        return [os.path.join(self.built.name, "service")]
 
 
 @unittest.skipUnless(shutil.which("javac") and shutil.which("mvn"), "Java and Maven are not installed")
-class Java(Calls, unittest.TestCase):
+class Java(Calls, ServiceCase):
     @classmethod
     def build(cls, folder, environment):
         where = os.path.join(EXAMPLES, "java")
@@ -200,8 +182,8 @@ class Java(Calls, unittest.TestCase):
         sources = [name for name in os.listdir(where) if name.endswith(".java")]
         subprocess.run(["javac", "-cp", f"{LIBRARIES}/*", "-d", folder, *sources], cwd=where, check=True)
 
-    def command(self, folder):
-        return ["java", f"-Duser.home={self.server.folder.name}", "-cp", f"{folder}:{LIBRARIES}/*", "Service"]
+    def command(self):
+        return ["java", f"-Duser.home={self.server.folder.name}", "-cp", f"{self.built.name}:{LIBRARIES}/*", "Service"]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import os
 import queue
 import random
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,8 @@ os.environ["HOME"] = LOGS.name
 import paho.mqtt.client as paho
 from rocketmq import ClientConfiguration, Credentials, Message, Producer
 
-from server import ROOT, Server
+from server import ROOT
+from services import ServiceCase
 from terminal import Terminal
 
 WAIT_S = 30
@@ -28,39 +28,13 @@ SERVICE = os.path.join(ROOT, "examples", "management-service", "python", "servic
 sys.path.insert(0, os.path.dirname(SERVICE))
 
 import meetings
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.server = Server()
-        self.server.settings = {"queue.groups": '["meetings"]', "meeting.topics": "[]"}
-        self.server.start()
-        self.addCleanup(self.server.stop)
-        with open(os.path.join(self.server.data, "access-key")) as file:
-            key = json.load(file)
-        self.environment = os.environ | {"KEY_ID": key["key_id"], "SECRET": key["secret"]}
-        self.run_service()
-        self.addCleanup(lambda: self.kill_service())
 
-    def tearDown(self):
-        if self._outcome.result.failures or self._outcome.result.errors:
-            print(self.service_log()[-5_000:])
 
-    def run_service(self):
+class Case(ServiceCase):
+    def command(self):
         data = os.path.join(self.server.folder.name, "meetings.sqlite")
-        command = [sys.executable, SERVICE, "--api", f"http://127.0.0.1:{self.server.http}"]
-        command += ["--queue", f"127.0.0.1:{self.server.queue}", "--data", data]
-        log = open(os.path.join(self.server.folder.name, "service.log"), "a")
-        self.service = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True)
-        log.close()
-        self.assertEqual(self.service.stdout.readline(), "The management service is ready.\n", self.service_log())
-
-    def kill_service(self):
-        self.service.kill()
-        self.service.wait()
-        self.service.stdout.close()
-
-    def service_log(self):
-        with open(os.path.join(self.server.folder.name, "service.log")) as file:
-            return file.read()
+        server = ["--api", f"http://127.0.0.1:{self.server.http}", "--queue", f"127.0.0.1:{self.server.queue}"]
+        return [sys.executable, SERVICE, *server, "--data", data]
 
 
 class Calls(Case):
